@@ -1,0 +1,30 @@
+// How long the answer to a failed login is delayed: grows with the failures of an address and of a name.
+// One for the process; thread-safe (a mutex: failures only, not on the data path). Memory is bounded.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "base/address.h"
+#include "base/time.h"
+
+namespace imapmux::auth {
+
+class AuthThrottle {
+ public:
+  AuthThrottle();
+  ~AuthThrottle();
+  // Notes a failure; returns the delay before the answer: `base` times the failures that address or name has had in a
+  // row (whichever is more), at most 15 s. `address` empty (trusted network, unix socket): the name alone counts.
+  base::Millis failed(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
+                      base::Instant now);
+  // A success forgets the name's and the address's failures.
+  void succeeded(std::optional<base::IpAddress> address, std::string_view user);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace imapmux::auth

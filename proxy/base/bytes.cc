@@ -1,0 +1,36 @@
+#include "base/bytes.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+namespace imapmux::base {
+
+bool equals_ignore_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower(x) == to_lower(y); });
+}
+
+bool starts_with_ignore_case(std::string_view text, std::string_view prefix) {
+  return text.size() >= prefix.size() && equals_ignore_case(text.substr(0, prefix.size()), prefix);
+}
+
+std::string upper(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), to_upper);
+  return out;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), to_lower);
+  return out;
+}
+
+void wipe(std::string& secret) noexcept {
+  secret.resize(secret.capacity());  // never allocates: it grows into what is there
+  explicit_bzero(secret.data(), secret.size());
+  secret.clear();
+}
+
+}  // namespace imapmux::base

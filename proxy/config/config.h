@@ -1,0 +1,136 @@
+// The configuration as plain values: what the YAML file says, with defaults filled in and references resolved.
+// Made by config_loader, then never changed: all threads share one `shared_ptr<const Config>`; a reload makes another.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/time.h"
+
+namespace imapmux::config {
+
+enum class ListenerTls : uint8_t { kNone, kStarttls, kImplicit };
+enum class BackendTls : uint8_t { kNone, kStarttls, kImplicit };
+enum class TlsVerify : uint8_t { kFull, kCa, kNone };
+enum class TlsVersion : uint8_t { kTls10, kTls11, kTls12, kTls13 };
+enum class PlaintextLogin : uint8_t { kNever, kLoopback, kAlways };
+enum class Mechanism : uint8_t { kLogin /* the LOGIN command */, kPlain, kXoauth2, kOauthbearer, kAuthLogin };
+enum class LoginMechanism : uint8_t { kAuto, kLogin, kPlain, kXoauth2, kOauthbearer };
+enum class MailboxAccess : uint8_t { kShared, kExclusive, kUnrestricted };
+enum class Conflicts : uint8_t { kSingleAccess, kSingleWriter, kNone };
+
+struct Certificate {
+  std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
+  std::string certificate;         // absolute paths of PEM files
+  std::string private_key;
+};
+
+struct Listener {
+  std::string name;
+  base::Endpoint bind;
+  uint32_t mode = 0666;  // of a unix socket
+  ListenerTls tls = ListenerTls::kNone;
+  bool auth_plain = true;
+  bool auth_login = true;
+  bool auth_xoauth2 = false;
+  bool auth_oauthbearer = false;
+  std::string client_ca;  // a PEM file: clients must show a certificate it signed; empty: none asked for
+  TlsVersion min_protocol = TlsVersion::kTls12;
+  PlaintextLogin allow_plaintext_login = PlaintextLogin::kLoopback;
+};
+
+struct MailboxAlias {
+  std::string match;  // RE2
+  std::string key;    // rewrite with \1 …
+  std::string user;   // rewrite; empty: unchanged
+};
+
+struct Backend {
+  std::string name;
+  std::vector<base::Endpoint> servers;
+  bool failover = true;
+  BackendTls tls = BackendTls::kNone;
+  TlsVerify tls_verify = TlsVerify::kFull;
+  std::string ca;           // PEM file; empty: the system's
+  std::string server_name;  // for SNI and verification; empty: the host's name
+  TlsVersion min_protocol = TlsVersion::kTls12;
+  std::string ciphers;  // OpenSSL's syntax; empty: its default
+  LoginMechanism mechanism = LoginMechanism::kAuto;
+  std::string master_user;  // empty: none
+  base::Secret master_password;
+  MailboxAccess access = MailboxAccess::kExclusive;
+  Conflicts conflicts = Conflicts::kSingleAccess;
+  uint32_t connections_per_user = 2;  // 0 = no limit (the default for unrestricted)
+  uint32_t max_connections = 0;       // per server, whole process; 0 = no limit
+  base::Millis lease_wait{30'000};
+  base::Millis poll_interval{30'000};
+  base::Millis backend_wait{20'000};
+  base::Millis connect_timeout{5'000};
+  base::Millis command_timeout{300'000};
+  std::vector<base::IpAddress> source_addresses;
+  std::vector<std::string> shared_namespaces;
+  std::vector<MailboxAlias> mailbox_aliases;
+  std::vector<std::string> hide_capabilities;  // upper case
+};
+
+// An entry of a users file.
+struct UserEntry {
+  std::string backend;
+  std::string login_as;  // empty: as given
+};
+
+struct Route {
+  std::optional<std::string> user;  // pattern: * and ? as in shells, without regard to case
+  std::optional<std::string> listener;
+  std::vector<base::Network> source;  // empty: any
+  std::optional<std::string> sni;     // pattern like user
+  std::string backend;                // empty with a users file
+  std::string login_as;               // "{user}", "{local}", "{domain}" replaced; empty: as given
+  std::string users_file;             // its path, for messages
+  std::map<std::string, UserEntry> users;  // by user name in lower case
+  int line = 0;                       // in the file, for "why"
+};
+
+struct ProtocolTrace {
+  std::string user;    // empty: any
+  std::string client;  // numeric address; empty: any
+  bool on() const { return !user.empty() || !client.empty(); }
+};
+
+struct Limits {
+  uint32_t max_clients = 10'000;
+  std::vector<base::Network> trusted_networks;  // default 127.0.0.0/8
+  uint64_t max_command_size = 64 * 1024;
+  uint64_t max_message_size = 64 * 1024 * 1024;
+  base::Millis login_timeout{60'000};
+  base::Millis idle_timeout{1'800'000};
+  base::Millis idle_keepalive{120'000};
+  base::Millis tcp_keepalive{60'000};  // 0 = off
+  base::Millis auth_failure_delay{2'000};
+};
+
+struct Config {
+  uint32_t workers = 1;  // `auto` is resolved by the loader
+  base::Millis shutdown_grace{10'000};
+  base::log::Level log_level = base::log::Level::kInfo;
+  base::log::Format log_format = base::log::Format::kText;
+  ProtocolTrace trace;
+  std::optional<base::Endpoint> admin;
+  base::Secret admin_token;
+  std::vector<Certificate> certificates;
+  std::vector<Listener> listeners;
+  std::map<std::string, Backend> backends;
+  std::vector<Route> routes;
+  Limits limits;
+};
+
+using ConfigPtr = std::shared_ptr<const Config>;
+
+}  // namespace imapmux::config

@@ -1,0 +1,33 @@
+// Which backend a login goes to, and under which name. Pure: no state, any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+
+namespace imapmux::routing {
+
+struct LoginFacts {
+  std::string_view user;      // as the client gave it
+  std::string_view listener;  // name
+  std::optional<base::IpAddress> source;  // nothing for unix sockets: no source network matches
+  std::string_view sni;       // empty: none was sent
+};
+
+struct Target {
+  const config::Backend* backend = nullptr;  // owned by the Config
+  std::string login_name;                    // after login_as, spaces around it trimmed
+  std::string reason;                        // which route, for `check --route`: "route 2 (line 41): user *@x matches"
+};
+
+// The first route that matches; nothing: the login is refused.
+std::optional<Target> route(const config::Config& config, const LoginFacts& facts);
+
+// The index into backend.servers where a user belongs: the same for the same name in every process, and when a server is
+// added or removed only its share of users moves (rendezvous hashing). The order of preference: first entry = home.
+std::vector<size_t> server_preference(const config::Backend& backend, std::string_view login_name);
+
+}  // namespace imapmux::routing
