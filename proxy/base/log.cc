@@ -24,11 +24,16 @@ spdlog::logger& logger() {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::kTrace: return spdlog::level::trace;
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarn: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case Level::kTrace:
+      return spdlog::level::trace;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarn:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -60,7 +65,9 @@ void configure(Level level, Format new_format) {
                            : "%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v");
 }
 
-bool enabled(Level level) { return level >= lowest.load(std::memory_order_relaxed); }
+bool enabled(Level level) {
+  return level >= lowest.load(std::memory_order_relaxed);
+}
 
 void write(Level level, std::string_view text) {
   logger().log(to_spdlog(level), "{}", escape(text, format.load(std::memory_order_relaxed) == Format::kJson));

@@ -1,0 +1,41 @@
+// A listening socket of one worker. Every worker has its own for the same address (SO_REUSEPORT), so that the
+// kernel spreads the connections; a unix socket's descriptor is shared. Owned by its worker, on its thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "net/tcp_stream.h"
+
+namespace imapmux::net {
+
+// Opens a listening descriptor: bound with SO_REUSEPORT, not yet listening. Called before the threads start.
+// `exclusive_check`: fails if another process listens there already, which SO_REUSEPORT alone would not
+// notice. Throws std::runtime_error with the address and the reason.
+enum class BindCheck : uint8_t { kNobodyElse, kNone };
+int open_listening_socket(const base::Endpoint& endpoint, uint32_t unix_mode, BindCheck check);
+// The port that a descriptor was bound to.
+uint16_t bound_port(int fd);
+
+class Listener {
+ public:
+  static constexpr int kBacklog = 4096;
+  using Accept = std::function<void(std::unique_ptr<TcpStream>)>;
+
+  // Takes over `fd`. Throws std::runtime_error.
+  Listener(EventLoop& loop, int fd, SocketKind kind, base::Millis keepalive, Accept accept);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+ private:
+  void on_connection(int status);
+
+  EventLoop& loop_;
+  TcpStream::Socket* socket_;
+  SocketKind kind_;
+  base::Millis keepalive_;
+  Accept accept_;
+};
+
+}  // namespace imapmux::net

@@ -1,0 +1,38 @@
+// The heap-allocated libuv handle behind TcpStream; for net's own files only.
+#pragma once
+
+#include "net/tcp_stream.h"
+
+namespace imapmux::net {
+
+// Owned by libuv from its making to its close callback. `owner` is null once the stream is gone.
+struct TcpStream::Socket final : Lingering {
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+  };
+  EventLoop& loop;
+  TcpStream* owner = nullptr;
+  std::optional<async::Timer> linger_limit;
+
+  // AF_UNSPEC for TCP without a socket yet.
+  static Socket* make(EventLoop& loop, SocketKind kind);
+  void close();  // frees itself later
+  void close_now() override { close(); }
+  // Sends `rest`, then shuts down and reads on until the peer has closed, at most 2 s: closing a socket that
+  // has unread octets resets it, and the peer would lose our last words.
+  void linger(std::string rest);
+
+ private:
+  explicit Socket(EventLoop& on) : loop(on) {}
+  ~Socket() = default;
+};
+
+struct WriteRequest {
+  uv_write_t request;
+  std::string octets;
+};
+
+}  // namespace imapmux::net

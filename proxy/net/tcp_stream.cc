@@ -1,0 +1,287 @@
+#include "net/tcp_stream.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cassert>
+#include <cstring>
+
+#include "net/socket.h"
+
+namespace imapmux::net {
+namespace {
+
+constexpr base::Millis kLingerLimit{2'000};
+
+// The peer of a connected socket; empty for unix sockets.
+PeerFacts peer_of(const uv_tcp_t* tcp) {
+  PeerFacts facts;
+  sockaddr_storage storage{};
+  int size = sizeof storage;
+  if (uv_tcp_getpeername(tcp, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return facts;
+  std::array<uint8_t, 16> bytes{};
+  if (storage.ss_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
+    bytes[10] = bytes[11] = 0xff;
+    std::memcpy(&bytes[12], &v4->sin_addr, 4);
+    facts.port = ntohs(v4->sin_port);
+  } else {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&storage);
+    std::memcpy(bytes.data(), &v6->sin6_addr, 16);
+    facts.port = ntohs(v6->sin6_port);
+  }
+  facts.address = base::IpAddress::from_bytes(bytes);
+  return facts;
+}
+
+}  // namespace
+
+std::string PeerFacts::to_string() const {
+  if (!address) return "unix";
+  const auto text = address->to_string();
+  return (address->is_v4() ? text : "[" + text + "]") + ":" + std::to_string(port);
+}
+
+TcpStream::Socket* TcpStream::Socket::make(EventLoop& loop, SocketKind kind) {
+  auto* socket = new Socket(loop);
+  if (kind == SocketKind::kTcp) {
+    uv_tcp_init(loop.uv(), &socket->tcp);
+  } else {
+    uv_pipe_init(loop.uv(), &socket->pipe, 0);
+  }
+  socket->handle.data = socket;
+  return socket;
+}
+
+void TcpStream::Socket::close() {
+  owner = nullptr;
+  unlink();
+  linger_limit.reset();
+  if (uv_is_closing(&handle)) return;
+  uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
+}
+
+void TcpStream::Socket::linger(std::string rest) {
+  owner = nullptr;
+  loop.add_lingering(*this);
+  // Its callback destroys the timer, which a callback must not: so it only makes libuv close the handle.
+  linger_limit.emplace(loop, [this] {
+    if (uv_is_closing(&handle)) return;
+    unlink();
+    uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
+  });
+  linger_limit->start(kLingerLimit);
+  if (!rest.empty()) {
+    auto* write = new WriteRequest{{}, std::move(rest)};
+    write->request.data = write;
+    const uv_buf_t buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
+    const int status = uv_write(&write->request, &stream, &buffer, 1, [](uv_write_t* request, int) {
+      delete static_cast<WriteRequest*>(request->data);
+    });
+    if (status != 0) {
+      delete write;
+      close();
+      return;
+    }
+  }
+  auto* shutdown = new uv_shutdown_t;
+  if (uv_shutdown(shutdown, &stream, [](uv_shutdown_t* request, int) { delete request; }) != 0) {
+    delete shutdown;
+    close();
+    return;
+  }
+  uv_read_stop(&stream);
+  const int status = uv_read_start(
+      &stream,
+      [](uv_handle_t* of, size_t, uv_buf_t* buffer) {
+        *buffer = uv_buf_init(static_cast<Socket*>(of->data)->loop.read_buffer(), EventLoop::kReadBuffer);
+      },
+      [](uv_stream_t* of, ssize_t size, const uv_buf_t*) {
+        if (size >= 0) return;
+        auto* self = static_cast<Socket*>(of->data);
+        EventLoop::Turn turn(self->loop);
+        self->close();
+      });
+  if (status != 0) close();
+}
+
+std::unique_ptr<TcpStream> TcpStream::adopt(EventLoop& loop, int fd, SocketKind kind, Side side,
+                                            base::Millis keepalive) {
+  auto* socket = Socket::make(loop, kind);
+  const int status =
+      kind == SocketKind::kTcp ? uv_tcp_open(&socket->tcp, fd) : uv_pipe_open(&socket->pipe, fd);
+  if (status != 0) {
+    ::close(fd);
+    socket->close();
+    throw ConnectionLost(side, uv_strerror(status));
+  }
+  return std::make_unique<TcpStream>(loop, socket, kind, side, keepalive);
+}
+
+TcpStream::TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, base::Millis keepalive)
+    : loop_(loop), socket_(socket), kind_(kind), side_(side) {
+  socket_->owner = this;
+  if (kind != SocketKind::kTcp) return;
+  uv_tcp_nodelay(&socket_->tcp, 1);
+  if (keepalive.count() > 0)
+    uv_tcp_keepalive(&socket_->tcp, 1, static_cast<unsigned>((keepalive.count() + 999) / 1000));
+  peer_ = peer_of(&socket_->tcp);
+}
+
+TcpStream::~TcpStream() {
+  handler_ = nullptr;
+  if (!out_.empty() && !aborted_ && !lost() && in_flight_ == 0) flush();
+  if (aborted_ || lost() || (eof_ && unsent() == 0)) {
+    socket_->close();
+  } else {
+    socket_->linger(std::move(out_));
+  }
+}
+
+void TcpStream::start_reading() {
+  if (reading_ || eof_ || lost()) return;
+  reading_ = true;
+  const int status = uv_read_start(
+      &socket_->stream,
+      [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
+        *buffer = uv_buf_init(static_cast<Socket*>(handle->data)->loop.read_buffer(), EventLoop::kReadBuffer);
+      },
+      [](uv_stream_t* handle, ssize_t size, const uv_buf_t* buffer) {
+        auto* socket = static_cast<Socket*>(handle->data);
+        if (size == 0) return;
+        EventLoop::Turn turn(socket->loop);
+        if (socket->owner) socket->owner->read_done(size, buffer->base);
+      });
+  if (status != 0) fail(uv_strerror(status));
+}
+
+void TcpStream::stop_reading() {
+  if (!reading_) return;
+  reading_ = false;
+  uv_read_stop(&socket_->stream);
+}
+
+void TcpStream::read_done(ssize_t size, const char* data) {
+  if (size > 0) {
+    assert(handler_ && "reading without a handler");
+    handler_->on_data({data, static_cast<size_t>(size)});
+#ifndef NDEBUG
+    std::memset(loop_.read_buffer(), 0xee,
+                static_cast<size_t>(size));  // a chunk is gone when its callback ends
+#endif
+    return;
+  }
+  reading_ = false;
+  uv_read_stop(&socket_->stream);
+  if (size == UV_EOF) {
+    eof_ = true;
+    if (handler_) handler_->on_eof();
+    return;
+  }
+  if (lost()) return;
+  lost_reason_ = uv_strerror(static_cast<int>(size));
+  if (handler_) handler_->on_lost(lost_reason_);
+}
+
+std::string& TcpStream::output() {
+  if (out_.capacity() < 64) out_ = loop_.take_buffer();
+  return out_;
+}
+
+void TcpStream::wrote() {
+  if (lost() || aborted_) {
+    out_.clear();
+    return;
+  }
+  if (!out_.empty() && in_flight_ == 0) loop_.add_flushable(*this);
+}
+
+void TcpStream::write(std::string_view octets) {
+  if (lost() || aborted_ || octets.empty()) return;
+  output().append(octets);
+  wrote();
+}
+
+void TcpStream::write_through(std::string_view octets) {
+  if (unsent() == 0 && !lost() && !aborted_) {
+    uv_buf_t buffer = uv_buf_init(const_cast<char*>(octets.data()), static_cast<unsigned>(octets.size()));
+    const int sent = uv_try_write(&socket_->stream, &buffer, 1);
+    if (sent > 0) octets.remove_prefix(static_cast<size_t>(sent));
+    if (octets.empty()) return;
+  }
+  write(octets);
+}
+
+void TcpStream::flush() {
+  if (out_.empty() || in_flight_ != 0 || lost()) return;
+  uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
+  const int sent = uv_try_write(&socket_->stream, &buffer, 1);
+  if (sent == static_cast<int>(out_.size())) {
+    const bool was_high = out_.size() > kLowWatermark;
+    loop_.give_buffer(std::move(out_));
+    out_ = {};
+    if (was_high && handler_) handler_->on_drained();
+    return;
+  }
+  if (sent < 0 && sent != UV_EAGAIN) {
+    fail(uv_strerror(sent));
+    return;
+  }
+  std::string rest = std::move(out_);
+  out_ = {};
+  if (sent > 0) rest.erase(0, static_cast<size_t>(sent));
+  auto* write = new WriteRequest{{}, std::move(rest)};
+  write->request.data = write;
+  in_flight_ = write->octets.size();
+  buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
+  const int status =
+      uv_write(&write->request, &socket_->stream, &buffer, 1, [](uv_write_t* request, int result) {
+        auto* socket = static_cast<Socket*>(request->handle->data);
+        delete static_cast<WriteRequest*>(request->data);
+        EventLoop::Turn turn(socket->loop);
+        if (socket->owner) socket->owner->write_done(result);
+      });
+  if (status != 0) {
+    in_flight_ = 0;
+    delete write;
+    fail(uv_strerror(status));
+  }
+}
+
+void TcpStream::write_done(int status) {
+  const size_t before = unsent();
+  in_flight_ = 0;
+  if (status != 0) {
+    fail(uv_strerror(status));
+    return;
+  }
+  if (!out_.empty()) flush();
+  if (before > kLowWatermark && unsent() <= kLowWatermark && handler_) handler_->on_drained();
+}
+
+void TcpStream::fail(const std::string& reason) {
+  if (lost()) return;
+  lost_reason_ = reason;
+  out_.clear();
+  stop_reading();
+  loop_.make_ready(*this);
+}
+
+void TcpStream::run() {
+  if (handler_) handler_->on_lost(lost_reason_);
+}
+
+int TcpStream::release() {
+  assert(unsent() == 0 && "a hand-over with octets unsent");
+  stop_reading();
+  uv_os_fd_t fd = -1;
+  uv_fileno(&socket_->handle, &fd);
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw ConnectionLost(side_, "no descriptor left for a hand-over");
+  abort();
+  return copy;
+}
+
+}  // namespace imapmux::net

@@ -1,0 +1,71 @@
+// A TCP or unix-socket connection on libuv.
+//
+// The libuv handle lives on the heap (Socket, in tcp_stream.cc) and is freed in its close callback, later
+// than the stream. Octets in flight belong to the write request. See Stream for who may call what.
+#pragma once
+
+#include <memory>
+
+#include "net/event_loop.h"
+#include "net/stream.h"
+
+namespace imapmux::net {
+
+enum class SocketKind : uint8_t { kTcp, kUnix };
+
+class TcpStream final : public Stream, private Flushable, private async::ReadyNode {
+ public:
+  struct Socket;  // the libuv handle
+
+  // Takes over a connected descriptor (closed on failure: throws ConnectionLost). TCP_NODELAY is set;
+  // keepalive 0 turns TCP keep-alive off, else the idle time before the first probe.
+  static std::unique_ptr<TcpStream> adopt(EventLoop& loop, int fd, SocketKind kind, Side side,
+                                          base::Millis keepalive);
+  // Used by Listener and connect().
+  TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, base::Millis keepalive);
+  ~TcpStream() override;
+
+  void set_handler(StreamHandler* handler) override { handler_ = handler; }
+  void start_reading() override;
+  void stop_reading() override;
+  void write(std::string_view octets) override;
+  void write_through(std::string_view octets) override;
+  size_t unsent() const override { return out_.size() + in_flight_; }
+  void abort() override { aborted_ = true; }
+  const PeerFacts& peer() const override { return peer_; }
+
+  // For a hand-over to another loop: a duplicate of the descriptor; this stream is aborted. Nothing may be
+  // unsent.
+  int release();
+  EventLoop& loop() { return loop_; }
+  SocketKind kind() const { return kind_; }
+  Side side() const { return side_; }
+  bool lost() const { return !lost_reason_.empty(); }
+  // TLS appends its records here instead of copying once more; the caller calls wrote() when it is done.
+  std::string& output();
+  void wrote();
+
+ private:
+  friend struct Socket;
+  void flush() override;
+  void run() override;  // tells the handler of a failed write, outside the call that failed
+  void fail(const std::string& reason);
+  void send(std::string_view octets);
+  void read_done(ssize_t size, const char* data);
+  void write_done(int status);
+
+  EventLoop& loop_;
+  Socket* socket_;
+  SocketKind kind_;
+  Side side_;
+  StreamHandler* handler_ = nullptr;
+  PeerFacts peer_;
+  std::string out_;
+  size_t in_flight_ = 0;
+  bool reading_ = false;
+  bool eof_ = false;
+  bool aborted_ = false;
+  std::string lost_reason_;
+};
+
+}  // namespace imapmux::net

@@ -1,0 +1,281 @@
+#include "net/tls_stream.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+
+#include <cassert>
+#include <cstring>
+
+namespace imapmux::net {
+
+// OpenSSL's window on a TlsStream: reads from the chunk at hand, writes into the TCP stream's output.
+struct TlsBio {
+  static TlsStream* of(BIO* bio) { return static_cast<TlsStream*>(BIO_get_data(bio)); }
+
+  static int read(BIO* bio, char* to, size_t size, size_t* got) {
+    BIO_clear_retry_flags(bio);
+    auto* stream = of(bio);
+    if (!stream || stream->input_.empty()) {
+      if (stream && stream->eof_) return 0;
+      BIO_set_retry_read(bio);
+      return 0;
+    }
+    *got = std::min(size, stream->input_.size());
+    std::memcpy(to, stream->input_.data(), *got);
+    stream->input_.remove_prefix(*got);
+    return 1;
+  }
+
+  static int write(BIO* bio, const char* from, size_t size, size_t* put) {
+    BIO_clear_retry_flags(bio);
+    auto* stream = of(bio);
+    if (!stream) return 0;
+    stream->below_->output().append(from, size);
+    *put = size;
+    return 1;
+  }
+
+  static long control(BIO* bio, int command, long, void*) {
+    switch (command) {
+      case BIO_CTRL_FLUSH:
+        return 1;
+      case BIO_CTRL_EOF:
+        return of(bio) && of(bio)->eof_ ? 1 : 0;
+      default:
+        return 0;
+    }
+  }
+
+  static BIO_METHOD* method() {
+    static BIO_METHOD* made = [] {
+      BIO_METHOD* fresh = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "imapmux stream");
+      BIO_meth_set_read_ex(fresh, read);
+      BIO_meth_set_write_ex(fresh, write);
+      BIO_meth_set_ctrl(fresh, control);
+      return fresh;
+    }();
+    return made;
+  }
+};
+
+TlsStream::TlsStream(std::unique_ptr<TcpStream> below, Ssl ssl, std::shared_ptr<const void> keeps_alive)
+    : loop_(below->loop()),
+      below_(std::move(below)),
+      keeps_alive_(std::move(keeps_alive)),
+      ssl_(std::move(ssl)),
+      peer_(below_->peer()) {
+  peer_.tls = true;
+  attach_bio();
+  below_->set_handler(this);
+}
+
+TlsStream::TlsStream(std::unique_ptr<TcpStream> below, Transfer transfer)
+    : loop_(below->loop()),
+      below_(std::move(below)),
+      keeps_alive_(std::move(transfer.keeps_alive)),
+      ssl_(std::move(transfer.ssl)),
+      peer_(below_->peer()),
+      held_(std::move(transfer.ciphertext)),
+      established_(true) {
+  peer_.tls = true;
+  peer_.sni = std::move(transfer.sni);
+  settled_.set();
+  BIO_set_data(SSL_get_rbio(ssl_.get()), this);
+  below_->set_handler(this);
+}
+
+TlsStream::~TlsStream() {
+  handler_ = nullptr;
+  below_->set_handler(nullptr);
+  if (!ssl_) return;
+  if (established_ && problem_.empty()) {
+    flush();
+    ERR_clear_error();
+    SSL_shutdown(ssl_.get());  // close_notify, ours only
+    below_->wrote();
+  }
+  ERR_clear_error();
+}
+
+void TlsStream::attach_bio() {
+  BIO* bio = BIO_new(TlsBio::method());
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_.get(), bio, bio);
+}
+
+async::Task<> TlsStream::handshake(base::Millis limit) {
+  continue_handshake();
+  below_->start_reading();
+  auto result = co_await settled_.wait_for(limit);
+  if (result == async::WaitResult::kTimeout)
+    throw ConnectionLost(below_->side(), "the TLS handshake took too long");
+  if (!problem_.empty()) throw ConnectionLost(below_->side(), problem_);
+}
+
+void TlsStream::continue_handshake() {
+  ERR_clear_error();
+  const int status = SSL_do_handshake(ssl_.get());
+  below_->wrote();
+  if (status == 1) {
+    established_ = true;
+    if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) peer_.sni = name;
+    settled_.set();
+    return;
+  }
+  const int error = SSL_get_error(ssl_.get(), status);
+  if (error == SSL_ERROR_WANT_READ && !eof_) return;
+  const long verified = SSL_get_verify_result(ssl_.get());
+  if (eof_) {
+    fail("closed during the TLS handshake");
+  } else if (!SSL_is_server(ssl_.get()) && verified != X509_V_OK) {
+    fail(std::string("TLS certificate: ") + X509_verify_cert_error_string(verified));
+  } else {
+    fail("TLS handshake: " + tls_errors());
+  }
+}
+
+void TlsStream::on_data(std::string_view chunk) noexcept {
+  if (established_ && !reading_) {
+    held_.append(chunk);
+    return;
+  }
+  input_ = chunk;
+  advance();
+}
+
+void TlsStream::advance() {
+  if (!established_ && problem_.empty()) continue_handshake();
+  if (established_) deliver();
+  // What the BIO has not read by now belongs to later: nobody reads.
+  if (!input_.empty()) held_.append(input_);
+  input_ = {};
+}
+
+void TlsStream::deliver() {
+  while (reading_ && handler_ && problem_.empty()) {
+    ERR_clear_error();
+    size_t size = 0;
+    if (SSL_read_ex(ssl_.get(), loop_.plain_buffer(), EventLoop::kPlainBuffer, &size) == 1) {
+      handler_->on_data({loop_.plain_buffer(), size});
+      continue;
+    }
+    below_->wrote();  // a key update's answer
+    const int error = SSL_get_error(ssl_.get(), 0);
+    if (error == SSL_ERROR_WANT_READ && !eof_) return;
+    if (error == SSL_ERROR_ZERO_RETURN || eof_) {
+      eof_ = true;
+      if (!eof_told_) {
+        eof_told_ = true;
+        handler_->on_eof();
+      }
+      return;
+    }
+    fail("TLS: " + tls_errors());
+    return;
+  }
+}
+
+void TlsStream::start_reading() {
+  if (reading_) return;
+  reading_ = true;
+  if (!problem_.empty() || !held_.empty() || eof_ || SSL_has_pending(ssl_.get())) loop_.make_ready(*this);
+  below_->start_reading();
+}
+
+void TlsStream::stop_reading() {
+  reading_ = false;
+  below_->stop_reading();
+}
+
+void TlsStream::run() {
+  if (!problem_.empty()) {
+    if (handler_ && !lost_told_) {
+      lost_told_ = true;
+      handler_->on_lost(problem_);
+    }
+    return;
+  }
+  if (!reading_) return;
+  std::string held = std::move(held_);
+  held_.clear();
+  input_ = held;
+  advance();
+}
+
+void TlsStream::write(std::string_view octets) {
+  if (!problem_.empty() || octets.empty()) return;
+  if (plain_.capacity() < 64) plain_ = loop_.take_buffer();
+  plain_.append(octets);
+  loop_.add_flushable(*this);
+}
+
+void TlsStream::write_through(std::string_view octets) {
+  if (!plain_.empty()) {
+    write(octets);
+    return;
+  }
+  plain_ = loop_.take_buffer();
+  plain_.append(octets);
+  flush();
+}
+
+void TlsStream::flush() {
+  std::string_view rest = plain_;
+  while (!rest.empty() && problem_.empty()) {
+    ERR_clear_error();
+    size_t taken = 0;
+    if (SSL_write_ex(ssl_.get(), rest.data(), rest.size(), &taken) != 1) {
+      fail("TLS: " + tls_errors());
+      break;
+    }
+    rest.remove_prefix(taken);
+  }
+  loop_.give_buffer(std::move(plain_));
+  plain_ = {};
+  below_->wrote();
+}
+
+void TlsStream::on_eof() noexcept {
+  eof_ = true;
+  if (!established_) {
+    if (problem_.empty()) fail("closed during the TLS handshake");
+    return;
+  }
+  if (reading_ && held_.empty()) deliver();
+}
+
+void TlsStream::on_lost(const std::string& reason) noexcept {
+  fail(reason);
+}
+
+void TlsStream::on_drained() noexcept {
+  if (handler_) handler_->on_drained();
+}
+
+void TlsStream::fail(const std::string& reason) {
+  if (!problem_.empty()) return;
+  problem_ = reason;
+  below_->wrote();  // our alert
+  settled_.set();
+  loop_.make_ready(*this);
+}
+
+void TlsStream::abort() {
+  below_->abort();
+}
+
+TlsStream::Transfer TlsStream::release(int& fd) {
+  assert(unsent() == 0 && "a hand-over with octets unsent");
+  stop_reading();
+  fd = below_->release();
+  BIO_set_data(SSL_get_rbio(ssl_.get()), nullptr);
+  return {std::move(ssl_), std::move(held_), peer_.sni, keeps_alive_};
+}
+
+std::string TlsStream::description() const {
+  return std::string(SSL_get_version(ssl_.get())) + " " + SSL_get_cipher_name(ssl_.get());
+}
+
+}  // namespace imapmux::net
