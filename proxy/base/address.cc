@@ -11,10 +11,10 @@ namespace imapmux::base {
 
 namespace {
 
-constexpr size_t kMaxUnixPath = 107;   // sockaddr_un::sun_path without its NUL
-constexpr size_t kMaxHostName = 253;   // RFC 1035, 2.3.4
+constexpr size_t kMaxUnixPath = 107;    // sockaddr_un::sun_path without its NUL
+constexpr size_t kMaxHostName = 253;    // RFC 1035, 2.3.4
 constexpr size_t kMaxAddressText = 45;  // INET6_ADDRSTRLEN without its NUL
-constexpr int kMappedBits = 96;        // of ::ffff:0:0/96 before the IPv4 address
+constexpr int kMappedBits = 96;         // of ::ffff:0:0/96 before the IPv4 address
 constexpr std::array<uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 // Decimal digits only, nothing around them.
@@ -93,7 +93,8 @@ std::optional<Endpoint> parse_endpoint(std::string_view text, uint16_t default_p
 }
 
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
-  if (text.empty() || text.size() > kMaxAddressText || text.find('\0') != std::string_view::npos) return std::nullopt;
+  if (text.empty() || text.size() > kMaxAddressText || text.find('\0') != std::string_view::npos)
+    return std::nullopt;
   const std::string terminated(text);
   IpAddress result;
   if (text.find(':') != std::string_view::npos) {
@@ -101,7 +102,8 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
     return result;
   }
   std::copy(kMappedPrefix.begin(), kMappedPrefix.end(), result.bytes_.begin());
-  if (inet_pton(AF_INET, terminated.c_str(), result.bytes_.data() + kMappedPrefix.size()) != 1) return std::nullopt;
+  if (inet_pton(AF_INET, terminated.c_str(), result.bytes_.data() + kMappedPrefix.size()) != 1)
+    return std::nullopt;
   return result;
 }
 

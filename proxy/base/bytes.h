@@ -31,7 +31,7 @@ void wipe(std::string& secret) noexcept;
 class Secret {
  public:
   Secret() = default;
-  explicit Secret(std::string value) : value_(std::move(value)) {}
+  explicit Secret(std::string value) : value_(value) { wipe(value); }
   ~Secret() { wipe(value_); }
   Secret(Secret&& other) noexcept : value_(other.value_) { wipe(other.value_); }
   Secret& operator=(Secret&& other) noexcept {

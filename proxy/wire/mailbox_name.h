@@ -7,9 +7,10 @@
 
 namespace imapmux::wire {
 
-// One spelling for every way to write the same name, as a key (not for the wire): INBOX in upper case, also as the
-// first level before `delimiter`; modified UTF-7 decoded and encoded again in the shortest form; one trailing
-// delimiter dropped. Malformed modified UTF-7 stays as it is. `delimiter` 0: the server has none, or it is unknown.
+// One spelling for every way to write the same name, as a key (not for the wire): INBOX in upper case, also
+// as the first level before `delimiter`; modified UTF-7 decoded and encoded again in the shortest form; one
+// trailing delimiter dropped. Malformed modified UTF-7 stays as it is. `delimiter` 0: the server has none, or
+// it is unknown.
 std::string canonical_mailbox_name(std::string_view name, char delimiter);
 
 // UTF-8 of a modified UTF-7 name; nothing if it is malformed.

@@ -1,4 +1,5 @@
-// Sequence sets: "1,3:5,*" (RFC 3501, 9). Kept as ranges in the order given, never expanded: 1:4294967295 is legal.
+// Sequence sets: "1,3:5,*" (RFC 3501, 9). Kept as ranges in the order given, never expanded: 1:4294967295 is
+// legal.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,12 @@ class SequenceSet {
   // The whole of `text`, or nothing: 0, an empty member, a number beyond 32 bits, more than 10,000 ranges.
   static std::optional<SequenceSet> parse(std::string_view text);
 
-  void add(uint32_t number);              // extends the last range where it continues it
+  void add(uint32_t number);  // extends the last range where it continues it
   void add_range(uint32_t first, uint32_t last);
   const std::vector<Range>& ranges() const { return ranges_; }
   bool empty() const { return ranges_.empty(); }
-  // `star` is what "*" means now. Reversed ranges mean the same as ordered ones (RFC 3501, 9: seq-range).
+  // `star` is what "*" means now; 0 in an empty mailbox, where a range with "*" holds nothing. Reversed
+  // ranges mean the same as ordered ones (RFC 3501, 9: seq-range).
   bool contains(uint32_t number, uint32_t star) const;
   // Ranges with "*" replaced, ordered, overlapping and adjacent ones merged.
   SequenceSet resolved(uint32_t star) const;

@@ -1,4 +1,5 @@
-// The only place that quotes: everything that is put on the wire and is not passed on as it came is written here.
+// The only place that quotes: everything that is put on the wire and is not passed on as it came is written
+// here.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +23,14 @@ bool quotable(std::string_view value);
 void write_astring(std::string& out, std::string_view value);
 // Always quoted, with \ and " escaped. `value` must be quotable.
 void write_quoted(std::string& out, std::string_view value);
-// Text that a person reads in a response: control characters and octets above 0x7e become '?', at most 400 octets.
+// Text that a person reads in a response: control characters and octets above 0x7e become '?', at most 400
+// octets.
 void write_text(std::string& out, std::string_view text);
 
-// A command for a backend, cut where a synchronising literal makes the sender wait for "+": send pieces[0], await "+",
-// send pieces[1], … The last piece ends with CRLF. Literals that can be quoted are: Courier's COPY takes none, and a
-// quoted string saves the wait. Malformed arguments (that TokenReader can't read to the end) give no pieces.
+// A command for a backend, cut where a synchronising literal makes the sender wait for "+": send pieces[0],
+// await "+", send pieces[1], … The last piece ends with CRLF. Literals that can be quoted are: Courier's COPY
+// takes none, and a quoted string saves the wait. Malformed arguments (that TokenReader can't read to the
+// end) give no pieces.
 struct OutgoingCommand {
   std::vector<std::string> pieces;
 };
