@@ -15,8 +15,9 @@ class AuthThrottle {
  public:
   AuthThrottle();
   ~AuthThrottle();
-  // Notes a failure; returns the delay before the answer: `base` times the failures that address or name has had in a
-  // row (whichever is more), at most 15 s. `address` empty (trusted network, unix socket): the name alone counts.
+  // Notes a failure; returns the delay before the answer: `base` times the failures that address or name has
+  // had in a row (whichever is more), at most 15 s. `address` empty (trusted network, unix socket): the name
+  // alone counts.
   base::Millis failed(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
                       base::Instant now);
   // A success forgets the name's and the address's failures.

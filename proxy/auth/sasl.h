@@ -1,5 +1,5 @@
-// What a client says to prove who it is: LOGIN's arguments and the SASL mechanisms PLAIN (RFC 4616), LOGIN, XOAUTH2
-// and OAUTHBEARER (RFC 7628). Parsing and composing only; secrets stay in base::Secret.
+// What a client says to prove who it is: LOGIN's arguments and the SASL mechanisms PLAIN (RFC 4616), LOGIN,
+// XOAUTH2 and OAUTHBEARER (RFC 7628). Parsing and composing only; secrets stay in base::Secret.
 #pragma once
 
 #include <optional>
@@ -30,8 +30,9 @@ std::optional<Credential> parse_plain(std::string_view message);
 std::optional<Credential> parse_xoauth2(std::string_view message);      // "user=…^Aauth=Bearer …^A^A"
 std::optional<Credential> parse_oauthbearer(std::string_view message);  // "n,a=…,^Aauth=Bearer …^A^A"
 
-// What is sent to a backend (before base64), as `login_name` in place of the client's own name for itself. With an
-// authorization identity different from the authentication identity, the authorization identity becomes `login_name`.
+// What is sent to a backend (before base64), as `login_name` in place of the client's own name for itself.
+// With an authorization identity different from the authentication identity, the authorization identity
+// becomes `login_name`.
 base::Secret compose_plain(const Credential& credential, std::string_view login_name);
 base::Secret compose_xoauth2(const Credential& credential, std::string_view login_name);
 base::Secret compose_oauthbearer(const Credential& credential, std::string_view login_name);

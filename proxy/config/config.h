@@ -1,5 +1,6 @@
-// The configuration as plain values: what the YAML file says, with defaults filled in and references resolved.
-// Made by config_loader, then never changed: all threads share one `shared_ptr<const Config>`; a reload makes another.
+// The configuration as plain values: what the YAML file says, with defaults filled in and references
+// resolved. Made by config_loader, then never changed: all threads share one `shared_ptr<const Config>`; a
+// reload makes another.
 #pragma once
 
 #include <cstdint>
@@ -89,13 +90,13 @@ struct UserEntry {
 struct Route {
   std::optional<std::string> user;  // pattern: * and ? as in shells, without regard to case
   std::optional<std::string> listener;
-  std::vector<base::Network> source;  // empty: any
-  std::optional<std::string> sni;     // pattern like user
-  std::string backend;                // empty with a users file
-  std::string login_as;               // "{user}", "{local}", "{domain}" replaced; empty: as given
-  std::string users_file;             // its path, for messages
+  std::vector<base::Network> source;       // empty: any
+  std::optional<std::string> sni;          // pattern like user
+  std::string backend;                     // empty with a users file
+  std::string login_as;                    // "{user}", "{local}", "{domain}" replaced; empty: as given
+  std::string users_file;                  // its path, for messages
   std::map<std::string, UserEntry> users;  // by user name in lower case
-  int line = 0;                       // in the file, for "why"
+  int line = 0;                            // in the file, for "why"
 };
 
 struct ProtocolTrace {
@@ -107,8 +108,8 @@ struct ProtocolTrace {
 struct Limits {
   uint32_t max_clients = 10'000;
   std::vector<base::Network> trusted_networks;  // default 127.0.0.0/8
-  uint64_t max_command_size = 64 * 1024;
-  uint64_t max_message_size = 64 * 1024 * 1024;
+  uint64_t max_command_size = 64ULL * 1024;
+  uint64_t max_message_size = 64ULL * 1024 * 1024;
   base::Millis login_timeout{60'000};
   base::Millis idle_timeout{1'800'000};
   base::Millis idle_keepalive{120'000};

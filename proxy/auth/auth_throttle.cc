@@ -1,0 +1,101 @@
+#include "auth/auth_throttle.h"
+
+#include <algorithm>
+#include <list>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "base/bytes.h"
+
+namespace imapmux::auth {
+
+namespace {
+
+constexpr base::Millis kLongestDelay{15'000};
+// A row of failures ends when there was none for so long.
+constexpr base::Millis kForgetAfter{15 * 60 * 1000};
+constexpr size_t kMostEntries = 16'384;
+constexpr size_t kLongestKey = 128;
+
+// The failures in a row by key. The one that has not failed for the longest time gives way when there is no
+// room.
+class FailureCounts {
+ public:
+  int64_t note(std::string key, base::Instant now) {
+    const auto known = index_.find(key);
+    if (known == index_.end()) {
+      if (entries_.size() >= kMostEntries) forget_oldest();
+      entries_.push_front({key, 0, now});
+      index_.emplace(std::move(key), entries_.begin());
+    } else {
+      entries_.splice(entries_.begin(), entries_, known->second);
+    }
+    Entry& entry = entries_.front();
+    entry.failures = now - entry.latest > kForgetAfter ? 1 : entry.failures + 1;
+    entry.latest = now;
+    return entry.failures;
+  }
+
+  void forget(const std::string& key) {
+    const auto known = index_.find(key);
+    if (known == index_.end()) return;
+    entries_.erase(known->second);
+    index_.erase(known);
+  }
+
+ private:
+  struct Entry {
+    std::string key;
+    int64_t failures;
+    base::Instant latest;
+  };
+
+  void forget_oldest() {
+    index_.erase(entries_.back().key);
+    entries_.pop_back();
+  }
+
+  std::list<Entry> entries_;  // the latest failure first
+  std::unordered_map<std::string, std::list<Entry>::iterator> index_;
+};
+
+// Whoever has one IPv6 address has its whole /64 network.
+std::string address_key(const base::IpAddress& address) {
+  const auto& bytes = address.bytes();
+  return std::string(bytes.begin(), address.is_v4() ? bytes.end() : bytes.begin() + 8);
+}
+
+std::string user_key(std::string_view user) {
+  return base::lower(user.substr(0, kLongestKey));
+}
+
+}  // namespace
+
+struct AuthThrottle::State {
+  std::mutex mutex;
+  FailureCounts addresses;
+  FailureCounts users;
+};
+
+AuthThrottle::AuthThrottle() : state_(std::make_unique<State>()) {}
+AuthThrottle::~AuthThrottle() = default;
+
+base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::string_view user,
+                                  base::Millis base, base::Instant now) {
+  const std::lock_guard lock(state_->mutex);
+  int64_t failures = state_->users.note(user_key(user), now);
+  if (address) failures = std::max(failures, state_->addresses.note(address_key(*address), now));
+  if (base.count() <= 0) return base::Millis(0);
+  // Compared before it is multiplied: failures have no limit.
+  if (failures > kLongestDelay.count() / base.count()) return kLongestDelay;
+  return base * failures;
+}
+
+void AuthThrottle::succeeded(std::optional<base::IpAddress> address, std::string_view user) {
+  const std::lock_guard lock(state_->mutex);
+  state_->users.forget(user_key(user));
+  if (address) state_->addresses.forget(address_key(*address));
+}
+
+}  // namespace imapmux::auth

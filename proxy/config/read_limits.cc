@@ -1,0 +1,84 @@
+// limits: what clients may use up.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+
+#include "config/readers.h"
+#include "config/sections.h"
+
+namespace imapmux::config {
+
+namespace {
+
+constexpr uint64_t kKiB = 1024;
+constexpr uint64_t kMiB = 1024 * kKiB;
+constexpr uint64_t kGiB = 1024 * kMiB;
+constexpr base::Millis kLeastIdleTimeout{30 * 60 * 1000};
+// Listeners, logs, the admin server: what is open beside two descriptors per client.
+constexpr uint64_t kOtherDescriptors = 100;
+
+// 0 switches it off; the system counts in seconds.
+void read_tcp_keepalive(const Value& value, Limits& limits) {
+  const auto duration = value.duration(base::Millis(0), base::Millis(kLongestMillis));
+  if (!duration) return;
+  if (duration->count() % 1000 != 0) return value.error("must be whole seconds");
+  limits.tcp_keepalive = *duration;
+}
+
+constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
+    {"max_clients", read_integer<&Limits::max_clients, 1, 10'000'000>, "1..10000000", "10000",
+     Reload::kApplies, "Beyond it clients get * BYE [UNAVAILABLE]. Each needs two file descriptors."},
+    {"max_clients_per_address", nullptr, "number", "100", Reload::kApplies, "The same per client address."},
+    {"max_clients_per_user", nullptr, "number", "0", Reload::kApplies, "The same per user; 0: no limit."},
+    {"trusted_networks", read_networks<&Limits::trusted_networks>, "list of networks", "[127.0.0.0/8]",
+     Reload::kApplies, "Webmail hosts: exempt from limits and delays per address."},
+    {"max_command_size", read_size<&Limits::max_command_size, kKiB, 16 * kMiB>, "size", "64KiB",
+     Reload::kApplies, "The longest command without its literals; beyond it BAD and BYE."},
+    {"max_message_size", read_size<&Limits::max_message_size, kKiB, 4 * kGiB - 1>, "size", "64MiB",
+     Reload::kApplies, "The largest message that a client may append."},
+    {"max_backlog", nullptr, "size", "256MiB", Reload::kApplies, "What may wait in memory for slow clients."},
+    {"max_spool", nullptr, "size", "4GiB", Reload::kApplies,
+     "What may wait on disk for slow clients, all together."},
+    {"spool_directory", nullptr, "directory", "($TMPDIR)", Reload::kNeedsRestart, "Where it waits."},
+    {"login_timeout", read_duration<&Limits::login_timeout>, "duration", "60s", Reload::kApplies,
+     "How long a client may take to log in."},
+    {"idle_timeout", read_duration<&Limits::idle_timeout>, "duration", "30m", Reload::kApplies,
+     "How long a client that is logged in may be silent; 30 minutes at least (RFC 3501, 5.4)."},
+    {"idle_keepalive", read_duration<&Limits::idle_keepalive>, "duration", "2m", Reload::kApplies,
+     "How often clients in IDLE get * OK Still here, so that those behind NAT are missed early."},
+    {"tcp_keepalive", read_tcp_keepalive, "duration", "60s", Reload::kApplies,
+     "When TCP begins to probe silent peers, in whole seconds; 0: never."},
+    {"auth_failure_delay", read_duration<&Limits::auth_failure_delay, 0, 15'000>, "duration", "2s",
+     Reload::kApplies, "Delay after a failed login; grows per address and user, to 15 s."},
+});
+
+void check_descriptors(const Map& map, const Limits& limits) {
+  struct rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return;
+  const uint64_t needed = uint64_t{limits.max_clients} * 2 + kOtherDescriptors;
+  if (needed <= limit.rlim_max) return;
+  const Value& place = map.near("max_clients");
+  place.source().problems.warning(
+      place.place(),
+      fmt::format("{}: {} clients need {} open files, and RLIMIT_NOFILE allows {}",
+                  map.whole().path_of("max_clients"), limits.max_clients, needed, limit.rlim_max));
+}
+
+}  // namespace
+
+void read_limits(const Value& value, Config& config) {
+  const auto map = read_keys<Limits>(value, kLimitKeys, config.limits);
+  if (!map) return;
+  if (config.limits.idle_timeout < kLeastIdleTimeout) {
+    map->near("idle_timeout")
+        .warning("less than 30 minutes breaks RFC 3501, 5.4: clients will lose connections");
+  }
+  check_descriptors(*map, config.limits);
+}
+
+void append_limit_keys(std::vector<KeyInfo>& out) {
+  append_keys<Limits>(kLimitKeys, "limits.", out);
+}
+
+}  // namespace imapmux::config
