@@ -73,6 +73,8 @@ class Stream {
   virtual void write(std::string_view octets) = 0;
   // Sent at once if nothing is waiting: for relays, where a turn writes once.
   virtual void write_through(std::string_view octets) = 0;
+  // Half-closes behind what was written: the peer sees the end, and may still send.
+  virtual void finish() = 0;
   // Octets written that the kernel has not taken yet.
   virtual size_t unsent() const = 0;
   // The destructor closes at once instead of sending the rest.

@@ -214,6 +214,17 @@ void TcpStream::write_through(std::string_view octets) {
   write(octets);
 }
 
+void TcpStream::finish() {
+  finishing_ = true;
+  shut_down_if_due();
+}
+
+void TcpStream::shut_down_if_due() {
+  if (!finishing_ || unsent() > 0 || lost() || aborted_) return;
+  auto* shutdown = new uv_shutdown_t;
+  if (uv_shutdown(shutdown, &socket_->stream, [](uv_shutdown_t* request, int) { delete request; }) != 0) delete shutdown;
+}
+
 void TcpStream::flush() {
   if (out_.empty() || in_flight_ != 0 || lost()) return;
   uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
@@ -222,6 +233,7 @@ void TcpStream::flush() {
     const bool was_high = out_.size() > kLowWatermark;
     loop_.give_buffer(std::move(out_));
     out_ = {};
+    shut_down_if_due();
     if (was_high && handler_) handler_->on_drained();
     return;
   }
@@ -258,6 +270,7 @@ void TcpStream::write_done(int status) {
     return;
   }
   if (!out_.empty()) flush();
+  shut_down_if_due();
   if (before > kLowWatermark && unsent() <= kLowWatermark && handler_) handler_->on_drained();
 }
 

@@ -30,6 +30,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   void stop_reading() override;
   void write(std::string_view octets) override;
   void write_through(std::string_view octets) override;
+  void finish() override;
   size_t unsent() const override { return out_.size() + in_flight_; }
   void abort() override { aborted_ = true; }
   const PeerFacts& peer() const override { return peer_; }
@@ -53,6 +54,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   void send(std::string_view octets);
   void read_done(ssize_t size, const char* data);
   void write_done(int status);
+  void shut_down_if_due();
 
   EventLoop& loop_;
   Socket* socket_;
@@ -65,6 +67,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   bool reading_ = false;
   bool eof_ = false;
   bool aborted_ = false;
+  bool finishing_ = false;
   std::string lost_reason_;
 };
 

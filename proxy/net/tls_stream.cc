@@ -221,6 +221,15 @@ void TlsStream::write_through(std::string_view octets) {
   flush();
 }
 
+void TlsStream::finish() {
+  if (!established_ || !problem_.empty()) return;
+  flush();
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());  // close_notify
+  below_->wrote();
+  below_->finish();
+}
+
 void TlsStream::flush() {
   std::string_view rest = plain_;
   while (!rest.empty() && problem_.empty()) {

@@ -36,6 +36,7 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void stop_reading() override;
   void write(std::string_view octets) override;
   void write_through(std::string_view octets) override;
+  void finish() override;
   size_t unsent() const override { return plain_.size() + below_->unsent(); }
   void abort() override;
   const PeerFacts& peer() const override { return peer_; }
@@ -44,6 +45,7 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   Transfer release(int& fd);
   // "TLSv1.3 TLS_AES_256_GCM_SHA384", for the log.
   std::string description() const;
+  SocketKind kind() const { return below_->kind(); }
 
  private:
   friend struct TlsBio;
