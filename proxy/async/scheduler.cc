@@ -19,9 +19,9 @@ void Scheduler::run_ready() {
 
 void Scheduler::run_timers() {
   // What a callback starts for "now" waits for the next call: a timer that restarts itself with 0 must not
-  // spin.
-  const size_t most = heap_.size();
-  for (size_t i = 0; i < most && !heap_.empty() && heap_.front()->due_ <= now_; ++i) {
+  // spin, nor keep others from their turn.
+  const uint64_t last = started_;
+  while (!heap_.empty() && heap_.front()->due_ <= now_ && heap_.front()->order_ <= last) {
     Timer& timer = *heap_.front();
     timer.stop();
     timer.callback_();
@@ -34,6 +34,7 @@ base::Instant Scheduler::next_timer() const {
 
 void Scheduler::insert(Timer& timer) {
   timer.index_ = heap_.size();
+  timer.order_ = ++started_;
   heap_.push_back(&timer);
   sift(timer.index_);
 }
@@ -49,20 +50,24 @@ void Scheduler::remove(Timer& timer) {
   sift(hole);
 }
 
+bool Scheduler::earlier(const Timer& a, const Timer& b) {
+  return a.due_ != b.due_ ? a.due_ < b.due_ : a.order_ < b.order_;
+}
+
 void Scheduler::sift(size_t index) {
   const auto swap_nodes = [this](size_t a, size_t b) {
     std::swap(heap_[a], heap_[b]);
     heap_[a]->index_ = a;
     heap_[b]->index_ = b;
   };
-  while (index > 0 && heap_[index]->due_ < heap_[(index - 1) / 2]->due_) {
+  while (index > 0 && earlier(*heap_[index], *heap_[(index - 1) / 2])) {
     swap_nodes(index, (index - 1) / 2);
     index = (index - 1) / 2;
   }
   for (;;) {
     size_t least = index;
     for (size_t child = 2 * index + 1; child <= 2 * index + 2 && child < heap_.size(); ++child)
-      if (heap_[child]->due_ < heap_[least]->due_) least = child;
+      if (earlier(*heap_[child], *heap_[least])) least = child;
     if (least == index) return;
     swap_nodes(index, least);
     index = least;

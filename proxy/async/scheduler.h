@@ -7,6 +7,7 @@
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -55,7 +56,9 @@ class Scheduler {
 
   base::Instant now_{};
   base::IntrusiveList<ReadyNode> ready_;
-  std::vector<Timer*> heap_;  // earliest first
+  static bool earlier(const Timer& a, const Timer& b);
+  std::vector<Timer*> heap_;  // earliest first, among equals the one started first
+  uint64_t started_ = 0;      // timers so far
   bool draining_ = false;
 };
 
@@ -79,6 +82,7 @@ class Timer {
   Scheduler& scheduler_;
   std::function<void()> callback_;
   base::Instant due_{};
+  uint64_t order_ = 0;
   size_t index_ = kInactive;
 };
 

@@ -31,7 +31,9 @@ void Wait::cancel() {
   if (outcome_ == Outcome::kWaiting) {
     wake(Outcome::kCancelled);
   } else {
+    const bool pass_on = passes_on_ && outcome_ == Outcome::kNotified;
     outcome_ = Outcome::kCancelled;
+    if (pass_on) list_->notify_one();
   }
 }
 

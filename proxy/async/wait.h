@@ -42,18 +42,23 @@ class [[nodiscard]] Wait : public ReadyNode {
   std::optional<base::Millis> limit_;
   Shield shield_;
   Outcome outcome_ = Outcome::kWaiting;
+  bool passes_on_ = false;  // woken by notify_one()
   std::coroutine_handle<> handle_;
   TaskContext* context_ = nullptr;
   std::optional<Timer> timer_;
 };
 
-// Who waits for something, first come first served.
+// Who waits for something, first come first served. It must outlive whoever notify_one() woke until they run:
+// if they are cancelled before, the notification goes on to the next one.
 class WaitList {
  public:
   Wait wait() { return {this, std::nullopt}; }
   Wait wait_for(base::Millis limit) { return {this, limit}; }
   void notify_one() {
-    if (!waiters_.empty()) waiters_.front().notify();
+    if (waiters_.empty()) return;
+    Wait& first = waiters_.front();
+    first.passes_on_ = true;
+    first.notify();
   }
   void notify_all() {
     while (!waiters_.empty()) waiters_.front().notify();

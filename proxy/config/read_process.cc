@@ -50,7 +50,13 @@ constexpr std::array kLogKeys = std::to_array<Key<Config>>({
 });
 
 void read_admin_bind(const Value& value, Config& config) {
-  if (auto endpoint = read_bind(value)) config.admin = std::move(*endpoint);
+  auto endpoint = read_bind(value);
+  if (!endpoint) return;
+  if (endpoint->is_unix()) {
+    value.error("a unix socket is not supported in this version");
+    return;
+  }
+  config.admin = std::move(*endpoint);
 }
 
 constexpr std::array kAdminKeys = std::to_array<Key<Config>>({

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "demo/legacy_session.h"
-#include "demo/sample_mail.h"
 
 namespace imapmux::demo {
 
@@ -19,7 +18,7 @@ LegacyServer::~LegacyServer() {
 }
 
 void LegacyServer::make_user(const std::string& user) {
-  if (store_.ensure_user(user) && options_.sample_mail) add_sample_mail(store_, user);
+  if (store_.ensure_user(user) && options_.furnish) options_.furnish(store_, user);
 }
 
 void LegacyServer::add(LegacySession* session) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -23,7 +24,8 @@ struct ServerOptions {
   bool accept_any_user = false;              // others are made by their first login
   std::string any_password;                  // of those; empty: the password is the user's name
   bool starttls = false;                     // offered; SessionOutput::start_tls() must work
-  bool sample_mail = false;                  // every user begins with the mail of sample_mail.h
+  // What every user begins with besides an empty INBOX (see sample_mail.h); empty: nothing.
+  std::function<void(MailStore& store, const std::string& user)> furnish;
   size_t max_message = size_t{64} << 20;     // octets of an APPEND
   uint32_t first_uid_validity = 0;           // see MailStore
 };

@@ -1,6 +1,7 @@
 #include "net/connect.h"
 
 #include <netdb.h>
+#include <sys/un.h>
 
 #include <cstring>
 
@@ -39,6 +40,8 @@ struct Abandon {
       delete request;
     } else {
       request->abandoned = true;
+      // A lookup that waits for a thread of libuv's pool need not be made; for all else this does nothing.
+      uv_cancel(reinterpret_cast<uv_req_t*>(&request->request));
     }
   }
 };
@@ -80,7 +83,7 @@ Task<std::vector<sockaddr_storage>> resolve(EventLoop& loop, base::Endpoint endp
   const auto port = std::to_string(endpoint.port);
   const int status = uv_getaddrinfo(
       loop.uv(), &lookup->request,
-      [](uv_getaddrinfo_t* request, int result, addrinfo* list) {
+      [](uv_getaddrinfo_t* request, int result, addrinfo* list) noexcept {
         auto* self = static_cast<Lookup*>(request->data);
         collect(*self, list);
         uv_freeaddrinfo(list);
@@ -106,7 +109,7 @@ struct CloseSocket {
 
 void start_connect(TcpStream::Socket& socket, Attempt& attempt, const sockaddr_storage& address,
                    const std::optional<base::IpAddress>& source) {
-  const auto on_connect = [](uv_connect_t* request, int status) {
+  const auto on_connect = [](uv_connect_t* request, int status) noexcept {
     finish(static_cast<Attempt*>(request->data), status);
   };
   attempt.request.data = &attempt;
@@ -133,10 +136,15 @@ void start_connect(TcpStream::Socket& socket, Attempt& attempt, const sockaddr_s
 }
 
 void start_connect(TcpStream::Socket& socket, Attempt& attempt, const std::string& path) {
+  if (path.size() >= sizeof(sockaddr_un{}.sun_path)) {  // libuv would cut it
+    attempt.finished = true;
+    throw ConnectionLost(Side::kBackend, uv_strerror(UV_ENAMETOOLONG));
+  }
   attempt.request.data = &attempt;
-  uv_pipe_connect(&attempt.request, &socket.pipe, path.c_str(), [](uv_connect_t* request, int status) {
-    finish(static_cast<Attempt*>(request->data), status);
-  });
+  uv_pipe_connect(&attempt.request, &socket.pipe, path.c_str(),
+                  [](uv_connect_t* request, int status) noexcept {
+                    finish(static_cast<Attempt*>(request->data), status);
+                  });
 }
 
 // One attempt; `address` is null for a unix socket.

@@ -21,7 +21,7 @@ EventLoop::EventLoop()
   if (uv_loop_init(&loop_) != 0) throw std::runtime_error("uv_loop_init failed");
   uv_timer_init(&loop_, &timer_);
   timer_.data = this;
-  uv_async_init(&loop_, &wakeup_, [](uv_async_t* handle) {
+  uv_async_init(&loop_, &wakeup_, [](uv_async_t* handle) noexcept {
     auto& self = *static_cast<EventLoop*>(handle->data);
     Turn turn(self);
     self.run_posted();
@@ -49,6 +49,7 @@ EventLoop::~EventLoop() {
 
 void EventLoop::run() {
   stopping_ = false;
+  uv_update_time(&loop_);  // the loop may have been made long ago
   {
     Turn turn(*this);
   }
@@ -60,12 +61,10 @@ void EventLoop::stop() {
 }
 
 bool EventLoop::post(Work work) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (ended_) return false;
-    posted_.push_back(std::move(work));
-  }
-  uv_async_send(&wakeup_);
+  const std::lock_guard lock(mutex_);
+  if (ended_) return false;
+  posted_.push_back(std::move(work));
+  uv_async_send(&wakeup_);  // under the lock, which keeps the loop from ending meanwhile
   return true;
 }
 
@@ -107,7 +106,7 @@ void EventLoop::arm_timer() {
   const auto delay = next > now() ? (next - now()).count() : 0;
   uv_timer_start(
       &timer_,
-      [](uv_timer_t* handle) {
+      [](uv_timer_t* handle) noexcept {
         auto& self = *static_cast<EventLoop*>(handle->data);
         self.armed_ = base::Instant::max();
         Turn turn(self);

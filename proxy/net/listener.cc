@@ -11,10 +11,12 @@
 #include <stdexcept>
 
 #include "base/log.h"
-#include "net/socket.h"
 
 namespace imapmux::net {
 namespace {
+
+constexpr int kAcceptsPerTurn = 64;  // then everybody else has a turn
+constexpr base::Millis kPause{100};
 
 [[noreturn]] void fail(const base::Endpoint& endpoint, const char* what, int error) {
   throw std::runtime_error("can't " + std::string(what) + " " + endpoint.to_string() + ": " +
@@ -69,10 +71,13 @@ int bind_unix(const base::Endpoint& endpoint, uint32_t mode) {
   std::memcpy(address.sun_path, endpoint.path.data(), endpoint.path.size());
   Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.get() < 0) fail(endpoint, "make a socket for", errno);
-  // A socket file that nobody listens on is what a crash left behind.
+  // A socket file that nobody listens on is what a crash left behind. Other files refuse a connection, too.
   const int connected = connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   if (connected == 0) fail(endpoint, "bind", EADDRINUSE);
-  if (errno == ECONNREFUSED) unlink(endpoint.path.c_str());
+  const bool refused = errno == ECONNREFUSED;
+  struct stat facts{};
+  if (refused && lstat(endpoint.path.c_str(), &facts) == 0 && S_ISSOCK(facts.st_mode))
+    unlink(endpoint.path.c_str());
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     fail(endpoint, "bind", errno);
   if (chmod(endpoint.path.c_str(), mode) != 0) fail(endpoint, "set the mode of", errno);
@@ -101,44 +106,61 @@ uint16_t bound_port(int fd) {
 
 Listener::Listener(EventLoop& loop, int fd, SocketKind kind, base::Millis keepalive, Accept accept)
     : loop_(loop),
-      socket_(TcpStream::Socket::make(loop, kind)),
+      fd_(fd),
       kind_(kind),
       keepalive_(keepalive),
-      accept_(std::move(accept)) {
-  int status = kind == SocketKind::kTcp ? uv_tcp_open(&socket_->tcp, fd) : uv_pipe_open(&socket_->pipe, fd);
-  if (status != 0) ::close(fd);
-  // A listening handle never meets TcpStream's callbacks, so its data can be the listener.
-  socket_->handle.data = this;
-  if (status == 0)
-    status = uv_listen(&socket_->stream, kBacklog, [](uv_stream_t* handle, int result) {
-      auto* self = static_cast<Listener*>(handle->data);
-      if (!self) return;
-      EventLoop::Turn turn(self->loop_);
-      self->on_connection(result);
-    });
-  if (status != 0) {
-    socket_->handle.data = socket_;
-    socket_->close();
-    throw std::runtime_error(std::string("can't listen: ") + uv_strerror(status));
-  }
+      accept_(std::move(accept)),
+      resume_(loop, [this] { listen(); }) {
+  Descriptor owned(fd);
+  if (::listen(fd, kBacklog) != 0) throw std::runtime_error(std::string("can't listen: ") + strerror(errno));
+  auto poll = std::make_unique<uv_poll_t>();
+  const int status = uv_poll_init(loop.uv(), poll.get(), fd);
+  if (status != 0) throw std::runtime_error(std::string("can't listen: ") + uv_strerror(status));
+  poll_ = poll.release();
+  poll_->data = this;
+  owned.release();
+  listen();
 }
 
 Listener::~Listener() {
-  socket_->handle.data = socket_;
-  socket_->close();
+  uv_close(reinterpret_cast<uv_handle_t*>(poll_),
+           [](uv_handle_t* closed) { delete reinterpret_cast<uv_poll_t*>(closed); });
+  ::close(fd_);
 }
 
-void Listener::on_connection(int status) {
-  if (status != 0) {
-    base::log::warn("accepting failed: {}", uv_strerror(status));
-    return;
+void Listener::listen() {
+  uv_poll_start(poll_, UV_READABLE, [](uv_poll_t* handle, int, int) noexcept {
+    auto* self = static_cast<Listener*>(handle->data);
+    EventLoop::Turn turn(self->loop_);
+    self->accept_waiting();
+  });
+}
+
+void Listener::accept_waiting() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    const int client = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (client < 0) {
+      const int error = errno;
+      if (error == EINTR || error == ECONNABORTED) continue;
+      if (error != EAGAIN) pause(error);
+      return;
+    }
+    short_ = false;
+    std::unique_ptr<TcpStream> stream;
+    try {
+      stream = TcpStream::adopt(loop_, client, kind_, Side::kClient, keepalive_);
+    } catch (const ConnectionLost& problem) {
+      base::log::warn("accepting failed: {}", problem.what());
+    }
+    if (stream) accept_(std::move(stream));
   }
-  auto* client = TcpStream::Socket::make(loop_, kind_);
-  if (uv_accept(&socket_->stream, &client->stream) != 0) {
-    client->close();
-    return;
-  }
-  accept_(std::make_unique<TcpStream>(loop_, client, kind_, Side::kClient, keepalive_));
+}
+
+void Listener::pause(int error) {
+  uv_poll_stop(poll_);
+  resume_.start(kPause);
+  if (!short_) base::log::warn("accepting failed, trying again: {}", strerror(error));
+  short_ = true;
 }
 
 }  // namespace imapmux::net

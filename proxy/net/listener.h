@@ -1,5 +1,8 @@
 // A listening socket of one worker. Every worker has its own for the same address (SO_REUSEPORT), so that the
 // kernel spreads the connections; a unix socket's descriptor is shared. Owned by its worker, on its thread.
+//
+// Accepts by itself instead of through uv_listen, which closes clients when descriptors run out, and spins
+// when even its spare one is gone: here they wait in the backlog until there are descriptors again.
 #pragma once
 
 #include <functional>
@@ -22,20 +25,25 @@ class Listener {
   static constexpr int kBacklog = 4096;
   using Accept = std::function<void(std::unique_ptr<TcpStream>)>;
 
-  // Takes over `fd`. Throws std::runtime_error.
+  // Takes over `fd`. Throws std::runtime_error. `accept` must not destroy the listener.
   Listener(EventLoop& loop, int fd, SocketKind kind, base::Millis keepalive, Accept accept);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
  private:
-  void on_connection(int status);
+  void listen();
+  void accept_waiting();
+  void pause(int error);
 
   EventLoop& loop_;
-  TcpStream::Socket* socket_;
+  int fd_;
+  uv_poll_t* poll_ = nullptr;
   SocketKind kind_;
   base::Millis keepalive_;
   Accept accept_;
+  async::Timer resume_;
+  bool short_ = false;  // of descriptors or memory, and logged
 };
 
 }  // namespace imapmux::net

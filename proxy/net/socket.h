@@ -21,11 +21,20 @@ struct TcpStream::Socket final : Lingering {
   static Socket* make(EventLoop& loop, SocketKind kind);
   void close();  // frees itself later
   void close_now() override { close(); }
-  // Sends `rest`, then shuts down and reads on until the peer has closed, at most 2 s: closing a socket that
-  // has unread octets resets it, and the peer would lose our last words.
+  // Sends `rest`, then shuts down and reads on until the peer has closed, at most 2 s after the peer has
+  // taken something: closing a socket that has unread octets resets it, and the peer would lose our last
+  // words.
   void linger(std::string rest);
+  // Shuts our side down behind what is queued.
+  void shut_down();
 
  private:
+  void close_if_done();
+  size_t untaken();  // octets that the peer has not taken yet, ours and the kernel's
+  size_t left_ = 0;  // untaken when the limit was started
+  bool shutting_down_ = false;
+  bool all_sent_ = false;    // and shut down
+  bool peer_ended_ = false;  // has shut down its side
   explicit Socket(EventLoop& on) : loop(on) {}
   ~Socket() = default;
 };

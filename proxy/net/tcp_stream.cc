@@ -1,7 +1,9 @@
 #include "net/tcp_stream.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,7 +22,10 @@ PeerFacts peer_of(const uv_tcp_t* tcp) {
   PeerFacts facts;
   sockaddr_storage storage{};
   int size = sizeof storage;
-  if (uv_tcp_getpeername(tcp, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return facts;
+  if (uv_tcp_getpeername(tcp, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    facts.address.emplace();  // gone already; "::" rather than nothing, which would make it a local one
+    return facts;
+  }
   std::array<uint8_t, 16> bytes{};
   if (storage.ss_family == AF_INET) {
     const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
@@ -69,6 +74,12 @@ void TcpStream::Socket::linger(std::string rest) {
   // Its callback destroys the timer, which a callback must not: so it only makes libuv close the handle.
   linger_limit.emplace(loop, [this] {
     if (uv_is_closing(&handle)) return;
+    const size_t left = untaken();
+    if (left < left_) {
+      left_ = left;
+      linger_limit->start(kLingerLimit);
+      return;
+    }
     unlink();
     uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
   });
@@ -77,7 +88,7 @@ void TcpStream::Socket::linger(std::string rest) {
     auto* write = new WriteRequest{{}, std::move(rest)};
     write->request.data = write;
     const uv_buf_t buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
-    const int status = uv_write(&write->request, &stream, &buffer, 1, [](uv_write_t* request, int) {
+    const int status = uv_write(&write->request, &stream, &buffer, 1, [](uv_write_t* request, int) noexcept {
       delete static_cast<WriteRequest*>(request->data);
     });
     if (status != 0) {
@@ -86,25 +97,54 @@ void TcpStream::Socket::linger(std::string rest) {
       return;
     }
   }
-  auto* shutdown = new uv_shutdown_t;
-  if (uv_shutdown(shutdown, &stream, [](uv_shutdown_t* request, int) { delete request; }) != 0) {
-    delete shutdown;
-    close();
-    return;
-  }
+  left_ = untaken();
+  shut_down();
   uv_read_stop(&stream);
   const int status = uv_read_start(
       &stream,
       [](uv_handle_t* of, size_t, uv_buf_t* buffer) {
         *buffer = uv_buf_init(static_cast<Socket*>(of->data)->loop.read_buffer(), EventLoop::kReadBuffer);
       },
-      [](uv_stream_t* of, ssize_t size, const uv_buf_t*) {
+      [](uv_stream_t* of, ssize_t size, const uv_buf_t*) noexcept {
         if (size >= 0) return;
         auto* self = static_cast<Socket*>(of->data);
         EventLoop::Turn turn(self->loop);
-        self->close();
+        uv_read_stop(of);
+        if (size != UV_EOF) {
+          self->close();
+          return;
+        }
+        self->peer_ended_ = true;  // but it may still read
+        self->close_if_done();
       });
   if (status != 0) close();
+}
+
+void TcpStream::Socket::shut_down() {
+  if (shutting_down_) return;
+  shutting_down_ = true;
+  auto* request = new uv_shutdown_t;
+  const int status = uv_shutdown(request, &stream, [](uv_shutdown_t* done, int) noexcept {
+    auto* self = static_cast<Socket*>(done->handle->data);
+    delete done;
+    EventLoop::Turn turn(self->loop);
+    self->all_sent_ = true;
+    self->close_if_done();
+  });
+  if (status == 0) return;
+  delete request;
+  all_sent_ = true;
+}
+
+size_t TcpStream::Socket::untaken() {
+  uv_os_fd_t fd = -1;
+  int queued = 0;
+  if (uv_fileno(&handle, &fd) != 0 || ioctl(fd, SIOCOUTQ, &queued) != 0) queued = 0;
+  return uv_stream_get_write_queue_size(&stream) + static_cast<size_t>(queued);
+}
+
+void TcpStream::Socket::close_if_done() {
+  if (linger_limit && all_sent_ && peer_ended_) close();
 }
 
 std::unique_ptr<TcpStream> TcpStream::adopt(EventLoop& loop, int fd, SocketKind kind, Side side,
@@ -140,27 +180,42 @@ TcpStream::~TcpStream() {
   }
 }
 
+void TcpStream::set_handler(StreamHandler* handler) {
+  handler_ = handler;
+  poll();
+  if (lost()) loop_.make_ready(*this);
+}
+
 void TcpStream::start_reading() {
-  if (reading_ || eof_ || lost()) return;
   reading_ = true;
+  poll();
+}
+
+void TcpStream::stop_reading() {
+  reading_ = false;
+  poll();
+}
+
+void TcpStream::poll() {
+  const bool wanted = reading_ && handler_ && !eof_ && !lost();
+  if (wanted == polling_) return;
+  polling_ = wanted;
+  if (!wanted) {
+    uv_read_stop(&socket_->stream);
+    return;
+  }
   const int status = uv_read_start(
       &socket_->stream,
       [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
         *buffer = uv_buf_init(static_cast<Socket*>(handle->data)->loop.read_buffer(), EventLoop::kReadBuffer);
       },
-      [](uv_stream_t* handle, ssize_t size, const uv_buf_t* buffer) {
+      [](uv_stream_t* handle, ssize_t size, const uv_buf_t* buffer) noexcept {
         auto* socket = static_cast<Socket*>(handle->data);
         if (size == 0) return;
         EventLoop::Turn turn(socket->loop);
         if (socket->owner) socket->owner->read_done(size, buffer->base);
       });
   if (status != 0) fail(uv_strerror(status));
-}
-
-void TcpStream::stop_reading() {
-  if (!reading_) return;
-  reading_ = false;
-  uv_read_stop(&socket_->stream);
 }
 
 void TcpStream::read_done(ssize_t size, const char* data) {
@@ -173,20 +228,17 @@ void TcpStream::read_done(ssize_t size, const char* data) {
 #endif
     return;
   }
-  reading_ = false;
-  uv_read_stop(&socket_->stream);
   if (size == UV_EOF) {
     eof_ = true;
+    poll();
     if (handler_) handler_->on_eof();
     return;
   }
-  if (lost()) return;
-  lost_reason_ = uv_strerror(static_cast<int>(size));
-  if (handler_) handler_->on_lost(lost_reason_);
+  fail(uv_strerror(static_cast<int>(size)));
 }
 
 std::string& TcpStream::output() {
-  if (out_.capacity() < 64) out_ = loop_.take_buffer();
+  if (out_.empty() && out_.capacity() < 64) out_ = loop_.take_buffer();
   return out_;
 }
 
@@ -195,6 +247,7 @@ void TcpStream::wrote() {
     out_.clear();
     return;
   }
+  if (unsent() > kLowWatermark) above_ = true;
   if (!out_.empty() && in_flight_ == 0) loop_.add_flushable(*this);
 }
 
@@ -220,9 +273,7 @@ void TcpStream::finish() {
 }
 
 void TcpStream::shut_down_if_due() {
-  if (!finishing_ || unsent() > 0 || lost() || aborted_) return;
-  auto* shutdown = new uv_shutdown_t;
-  if (uv_shutdown(shutdown, &socket_->stream, [](uv_shutdown_t* request, int) { delete request; }) != 0) delete shutdown;
+  if (finishing_ && unsent() == 0 && !lost() && !aborted_) socket_->shut_down();
 }
 
 void TcpStream::flush() {
@@ -230,11 +281,10 @@ void TcpStream::flush() {
   uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
   const int sent = uv_try_write(&socket_->stream, &buffer, 1);
   if (sent == static_cast<int>(out_.size())) {
-    const bool was_high = out_.size() > kLowWatermark;
     loop_.give_buffer(std::move(out_));
     out_ = {};
     shut_down_if_due();
-    if (was_high && handler_) handler_->on_drained();
+    check_drained();
     return;
   }
   if (sent < 0 && sent != UV_EAGAIN) {
@@ -249,7 +299,7 @@ void TcpStream::flush() {
   in_flight_ = write->octets.size();
   buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
   const int status =
-      uv_write(&write->request, &socket_->stream, &buffer, 1, [](uv_write_t* request, int result) {
+      uv_write(&write->request, &socket_->stream, &buffer, 1, [](uv_write_t* request, int result) noexcept {
         auto* socket = static_cast<Socket*>(request->handle->data);
         delete static_cast<WriteRequest*>(request->data);
         EventLoop::Turn turn(socket->loop);
@@ -259,36 +309,49 @@ void TcpStream::flush() {
     in_flight_ = 0;
     delete write;
     fail(uv_strerror(status));
+    return;
   }
+  check_drained();
+}
+
+void TcpStream::check_drained() {
+  if (!above_ || unsent() > kLowWatermark) return;
+  above_ = false;
+  if (handler_) handler_->on_drained();
 }
 
 void TcpStream::write_done(int status) {
-  const size_t before = unsent();
   in_flight_ = 0;
   if (status != 0) {
     fail(uv_strerror(status));
     return;
   }
-  if (!out_.empty()) flush();
+  if (!out_.empty()) {
+    flush();
+    return;
+  }
   shut_down_if_due();
-  if (before > kLowWatermark && unsent() <= kLowWatermark && handler_) handler_->on_drained();
+  check_drained();
 }
 
 void TcpStream::fail(const std::string& reason) {
   if (lost()) return;
   lost_reason_ = reason;
   out_.clear();
-  stop_reading();
+  poll();
   loop_.make_ready(*this);
 }
 
 void TcpStream::run() {
-  if (handler_) handler_->on_lost(lost_reason_);
+  if (!handler_ || lost_told_) return;
+  lost_told_ = true;
+  handler_->on_lost(lost_reason_);
 }
 
 int TcpStream::release() {
+  set_handler(nullptr);
+  flush();
   assert(unsent() == 0 && "a hand-over with octets unsent");
-  stop_reading();
   uv_os_fd_t fd = -1;
   uv_fileno(&socket_->handle, &fd);
   const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -25,7 +25,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, base::Millis keepalive);
   ~TcpStream() override;
 
-  void set_handler(StreamHandler* handler) override { handler_ = handler; }
+  void set_handler(StreamHandler* handler) override;
   void start_reading() override;
   void stop_reading() override;
   void write(std::string_view octets) override;
@@ -36,7 +36,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   const PeerFacts& peer() const override { return peer_; }
 
   // For a hand-over to another loop: a duplicate of the descriptor; this stream is aborted. Nothing may be
-  // unsent.
+  // unsent but what this turn has written and the kernel takes now.
   int release();
   EventLoop& loop() { return loop_; }
   SocketKind kind() const { return kind_; }
@@ -51,7 +51,8 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   void flush() override;
   void run() override;  // tells the handler of a failed write, outside the call that failed
   void fail(const std::string& reason);
-  void send(std::string_view octets);
+  void poll();
+  void check_drained();
   void read_done(ssize_t size, const char* data);
   void write_done(int status);
   void shut_down_if_due();
@@ -64,9 +65,12 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   PeerFacts peer_;
   std::string out_;
   size_t in_flight_ = 0;
-  bool reading_ = false;
+  bool reading_ = false;  // as asked for
+  bool polling_ = false;  // reading_, and there is a handler and something to come
+  bool above_ = false;    // unsent() has been above the low mark since the last on_drained()
   bool eof_ = false;
   bool aborted_ = false;
+  bool lost_told_ = false;
   bool finishing_ = false;
   std::string lost_reason_;
 };

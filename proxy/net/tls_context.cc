@@ -4,8 +4,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <algorithm>
 #include <array>
+#include <cstring>
 #include <stdexcept>
 
 #include "base/bytes.h"
@@ -45,8 +45,7 @@ SslCtx make_context(const SSL_METHOD* method, TlsFloor floor) {
   return context;
 }
 
-bool name_matches(const std::string& pattern, std::string_view name) {
-  if (base::equals_ignore_case(pattern, name)) return true;
+bool wildcard_matches(const std::string& pattern, std::string_view name) {
   if (!pattern.starts_with("*.")) return false;
   const auto dot = name.find('.');
   return dot != std::string_view::npos && dot > 0 &&
@@ -61,14 +60,19 @@ struct ServerTlsAccess {
     const auto* tls = static_cast<const ServerTls*>(argument);
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     if (!name) return SSL_TLSEXT_ERR_NOACK;
+    SSL_CTX* chosen = nullptr;
     for (const auto& identity : tls->identities_) {
-      const bool mine = std::any_of(identity.names.begin(), identity.names.end(),
-                                    [&](const std::string& pattern) { return name_matches(pattern, name); });
-      if (!mine) continue;
-      SSL_set_SSL_CTX(ssl, identity.context.get());
-      return SSL_TLSEXT_ERR_OK;
+      for (const auto& pattern : identity.names) {
+        if (base::equals_ignore_case(pattern, name)) {  // goes before any wildcard
+          SSL_set_SSL_CTX(ssl, identity.context.get());
+          return SSL_TLSEXT_ERR_OK;
+        }
+        if (!chosen && wildcard_matches(pattern, name)) chosen = identity.context.get();
+      }
     }
-    return SSL_TLSEXT_ERR_NOACK;  // an unknown name gets the default certificate
+    if (!chosen) return SSL_TLSEXT_ERR_NOACK;  // an unknown name gets the default certificate
+    SSL_set_SSL_CTX(ssl, chosen);
+    return SSL_TLSEXT_ERR_OK;
   }
 };
 
@@ -79,7 +83,8 @@ void FreeSsl::operator()(ssl_st* ssl) const {
 std::string tls_errors() {
   std::string text;
   while (const unsigned long code = ERR_get_error()) {
-    const char* reason = ERR_reason_error_string(code);
+    const char* reason =
+        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
     if (!text.empty()) text += "; ";
     text += reason ? reason : "error " + std::to_string(code);
   }
@@ -91,6 +96,8 @@ std::shared_ptr<const ServerTls> ServerTls::make(const ServerTlsOptions& options
   ERR_clear_error();
   for (const auto& identity : options.identities) {
     auto context = make_context(TLS_server_method(), options.floor);
+    // An encrypted key is an error; OpenSSL's default is to ask on the terminal.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
     if (SSL_CTX_use_certificate_chain_file(context.get(), identity.certificate.c_str()) != 1)
       fail(identity.certificate);
     if (SSL_CTX_use_PrivateKey_file(context.get(), identity.private_key.c_str(), SSL_FILETYPE_PEM) != 1)

@@ -17,7 +17,7 @@ struct TlsBio {
     BIO_clear_retry_flags(bio);
     auto* stream = of(bio);
     if (!stream || stream->input_.empty()) {
-      if (stream && stream->eof_) return 0;
+      // Also at the end: an EOF here is an error for OpenSSL, after which it refuses to write.
       BIO_set_retry_read(bio);
       return 0;
     }
@@ -36,16 +36,7 @@ struct TlsBio {
     return 1;
   }
 
-  static long control(BIO* bio, int command, long, void*) {
-    switch (command) {
-      case BIO_CTRL_FLUSH:
-        return 1;
-      case BIO_CTRL_EOF:
-        return of(bio) && of(bio)->eof_ ? 1 : 0;
-      default:
-        return 0;
-    }
-  }
+  static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
   static BIO_METHOD* method() {
     static BIO_METHOD* made = [] {
@@ -89,13 +80,8 @@ TlsStream::~TlsStream() {
   handler_ = nullptr;
   below_->set_handler(nullptr);
   if (!ssl_) return;
-  if (established_ && problem_.empty()) {
-    flush();
-    ERR_clear_error();
-    SSL_shutdown(ssl_.get());  // close_notify, ours only
-    below_->wrote();
-  }
-  ERR_clear_error();
+  flush();
+  close_notify();
 }
 
 void TlsStream::attach_bio() {
@@ -120,6 +106,7 @@ void TlsStream::continue_handshake() {
   below_->wrote();
   if (status == 1) {
     established_ = true;
+    if (!plain_.empty()) loop_.add_flushable(*this);
     if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) peer_.sni = name;
     settled_.set();
     return;
@@ -129,7 +116,8 @@ void TlsStream::continue_handshake() {
   const long verified = SSL_get_verify_result(ssl_.get());
   if (eof_) {
     fail("closed during the TLS handshake");
-  } else if (!SSL_is_server(ssl_.get()) && verified != X509_V_OK) {
+  } else if (!SSL_is_server(ssl_.get()) && SSL_get_verify_mode(ssl_.get()) != SSL_VERIFY_NONE &&
+             verified != X509_V_OK) {
     fail(std::string("TLS certificate: ") + X509_verify_cert_error_string(verified));
   } else {
     fail("TLS handshake: " + tls_errors());
@@ -137,8 +125,10 @@ void TlsStream::continue_handshake() {
 }
 
 void TlsStream::on_data(std::string_view chunk) noexcept {
-  if (established_ && !reading_) {
-    held_.append(chunk);
+  if (!problem_.empty() || eof_told_) return;  // what follows the end is not looked at, and not kept
+  if (established_ && (!delivering() || !held_.empty())) {
+    held_.append(chunk);  // in its order; resume() has seen to what is held
+    if (!delivering()) below_->stop_reading();
     return;
   }
   input_ = chunk;
@@ -154,39 +144,50 @@ void TlsStream::advance() {
 }
 
 void TlsStream::deliver() {
-  while (reading_ && handler_ && problem_.empty()) {
+  while (delivering() && problem_.empty() && !eof_told_) {
     ERR_clear_error();
     size_t size = 0;
     if (SSL_read_ex(ssl_.get(), loop_.plain_buffer(), EventLoop::kPlainBuffer, &size) == 1) {
       handler_->on_data({loop_.plain_buffer(), size});
       continue;
     }
-    below_->wrote();  // a key update's answer
     const int error = SSL_get_error(ssl_.get(), 0);
-    if (error == SSL_ERROR_WANT_READ && !eof_) return;
-    if (error == SSL_ERROR_ZERO_RETURN || eof_) {
-      eof_ = true;
-      if (!eof_told_) {
-        eof_told_ = true;
-        handler_->on_eof();
-      }
-      return;
+    if (error == SSL_ERROR_ZERO_RETURN || (error == SSL_ERROR_WANT_READ && eof_)) {
+      eof_told_ = true;
+      handler_->on_eof();
+    } else if (error != SSL_ERROR_WANT_READ) {
+      fail("TLS: " + tls_errors());
     }
-    fail("TLS: " + tls_errors());
-    return;
+    break;
   }
+  below_->wrote();  // a key update's answer
+}
+
+void TlsStream::set_handler(StreamHandler* handler) {
+  handler_ = handler;
+  resume();
 }
 
 void TlsStream::start_reading() {
   if (reading_) return;
   reading_ = true;
-  if (!problem_.empty() || !held_.empty() || eof_ || SSL_has_pending(ssl_.get())) loop_.make_ready(*this);
-  below_->start_reading();
+  resume();
+}
+
+// What no event will announce is delivered from the ready list.
+void TlsStream::resume() {
+  if (!problem_.empty()) {
+    loop_.make_ready(*this);
+  } else if (delivering()) {
+    const bool more = !held_.empty() || eof_ || SSL_has_pending(ssl_.get()) || SSL_get_shutdown(ssl_.get());
+    if (more) loop_.make_ready(*this);
+    below_->start_reading();
+  }
 }
 
 void TlsStream::stop_reading() {
   reading_ = false;
-  below_->stop_reading();
+  if (established_) below_->stop_reading();
 }
 
 void TlsStream::run() {
@@ -197,7 +198,7 @@ void TlsStream::run() {
     }
     return;
   }
-  if (!reading_) return;
+  if (!delivering()) return;
   std::string held = std::move(held_);
   held_.clear();
   input_ = held;
@@ -206,31 +207,35 @@ void TlsStream::run() {
 
 void TlsStream::write(std::string_view octets) {
   if (!problem_.empty() || octets.empty()) return;
-  if (plain_.capacity() < 64) plain_ = loop_.take_buffer();
+  if (plain_.empty() && plain_.capacity() < 64) plain_ = loop_.take_buffer();
   plain_.append(octets);
   loop_.add_flushable(*this);
 }
 
 void TlsStream::write_through(std::string_view octets) {
-  if (!plain_.empty()) {
-    write(octets);
-    return;
-  }
-  plain_ = loop_.take_buffer();
-  plain_.append(octets);
-  flush();
+  const bool first = plain_.empty();
+  write(octets);
+  if (first) flush();
 }
 
 void TlsStream::finish() {
   if (!established_ || !problem_.empty()) return;
   flush();
-  ERR_clear_error();
-  SSL_shutdown(ssl_.get());  // close_notify
-  below_->wrote();
+  close_notify();
   below_->finish();
 }
 
+void TlsStream::close_notify() {
+  if (!established_ || !problem_.empty()) return;
+  if (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) return;  // a second call would wait for the peer's
+  ERR_clear_error();
+  SSL_shutdown(ssl_.get());
+  ERR_clear_error();
+  below_->wrote();
+}
+
 void TlsStream::flush() {
+  if (!established_) return;  // goes out after the handshake
   std::string_view rest = plain_;
   while (!rest.empty() && problem_.empty()) {
     ERR_clear_error();
@@ -252,7 +257,7 @@ void TlsStream::on_eof() noexcept {
     if (problem_.empty()) fail("closed during the TLS handshake");
     return;
   }
-  if (reading_ && held_.empty()) deliver();
+  if (held_.empty()) deliver();
 }
 
 void TlsStream::on_lost(const std::string& reason) noexcept {
@@ -267,6 +272,7 @@ void TlsStream::fail(const std::string& reason) {
   if (!problem_.empty()) return;
   problem_ = reason;
   below_->wrote();  // our alert
+  below_->stop_reading();
   settled_.set();
   loop_.make_ready(*this);
 }
@@ -276,8 +282,9 @@ void TlsStream::abort() {
 }
 
 TlsStream::Transfer TlsStream::release(int& fd) {
-  assert(unsent() == 0 && "a hand-over with octets unsent");
-  stop_reading();
+  flush();
+  assert(plain_.empty() && "a hand-over with octets unsent");
+  reading_ = false;
   fd = below_->release();
   BIO_set_data(SSL_get_rbio(ssl_.get()), nullptr);
   return {std::move(ssl_), std::move(held_), peer_.sni, keeps_alive_};

@@ -31,7 +31,7 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   // limit.
   async::Task<> handshake(base::Millis limit);
 
-  void set_handler(StreamHandler* handler) override { handler_ = handler; }
+  void set_handler(StreamHandler* handler) override;
   void start_reading() override;
   void stop_reading() override;
   void write(std::string_view octets) override;
@@ -41,7 +41,8 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void abort() override;
   const PeerFacts& peer() const override { return peer_; }
 
-  // For a hand-over: nothing may be unsent. This stream is of no use afterwards but to be destroyed.
+  // For a hand-over: nothing may be unsent but what this turn has written and the kernel takes now. This
+  // stream is of no use afterwards but to be destroyed.
   Transfer release(int& fd);
   // "TLSv1.3 TLS_AES_256_GCM_SHA384", for the log.
   std::string description() const;
@@ -56,6 +57,9 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void flush() override;
   void run() override;  // what was held back while nobody read
   void attach_bio();
+  bool delivering() const { return reading_ && handler_ && established_; }
+  void resume();
+  void close_notify();
   void advance();
   void continue_handshake();
   void deliver();

@@ -1,6 +1,7 @@
 // One session: every command, and what is switched off by Quirks.
 #include <gtest/gtest.h>
 
+#include "demo/sample_mail.h"
 #include "demo/encoding.h"
 #include "unit/demo/peer.h"
 
@@ -85,7 +86,7 @@ TEST_F(Session, AuthenticateLogin) {
 TEST(SessionOptions, AnyUser) {
   ServerOptions options;
   options.accept_any_user = true;
-  options.sample_mail = true;
+  options.furnish = add_sample_mail;
   LegacyServer server(options);
   Peer peer(server);
   EXPECT_TRUE(has(peer.say("1 LOGIN demo wrong"), "1 NO "));

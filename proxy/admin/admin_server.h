@@ -1,0 +1,38 @@
+// The admin endpoint: HTTP on a thread of its own, away from the workers. Serves /healthz, /readyz and
+// /api/v1/status. Owned by the server; lives from start to shutdown.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "session/snapshot.h"
+
+namespace imapmux::admin {
+
+class AdminServer {
+ public:
+  using Collect = std::function<session::Snapshot()>;  // called on the endpoint's thread
+
+  // Listens at once. Throws std::runtime_error. With a token, the status needs "Authorization: Bearer TOKEN".
+  AdminServer(const base::Endpoint& bind, base::Secret token, Collect collect);
+  ~AdminServer();
+  AdminServer(const AdminServer&) = delete;
+  AdminServer& operator=(const AdminServer&) = delete;
+  uint16_t port() const;  // 0 for a unix socket
+
+ private:
+  struct Http;
+  std::unique_ptr<Http> http_;
+};
+
+// What `imapmux status` and `imapmux health` ask a running process.
+struct AdminAnswer {
+  int status = 0;  // of HTTP; 0: nobody answered
+  std::string body;
+};
+AdminAnswer ask_admin(const base::Endpoint& admin, const std::string& path, const std::string& token);
+
+}  // namespace imapmux::admin

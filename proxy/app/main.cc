@@ -1,0 +1,121 @@
+// The command line.
+#include <CLI/CLI.hpp>
+
+#include <iostream>
+
+#include "admin/admin_server.h"
+#include "admin/status_json.h"
+#include "app/demo.h"
+#include "app/serve.h"
+#include "app/version.h"
+#include "demo/quirks_option.h"
+
+namespace {
+
+using namespace imapmux;
+
+constexpr int kProblem = 1;
+constexpr int kUsage = 2;
+
+struct AdminOptions {
+  std::string address = "127.0.0.1:9143";
+  std::string token;
+  bool json = false;
+};
+
+void add_admin_options(CLI::App& command, AdminOptions& options) {
+  command.add_option("--admin", options.address, "the admin endpoint, HOST:PORT")->capture_default_str();
+  command.add_option("--token", options.token, "its token")->envname("IMAPMUX_ADMIN_TOKEN");
+}
+
+admin::AdminAnswer ask(const AdminOptions& options, const std::string& path) {
+  const auto endpoint = base::parse_endpoint(options.address, 9143);
+  if (!endpoint || endpoint->is_unix())
+    throw CLI::ValidationError("--admin", "not HOST:PORT: " + options.address);
+  auto answer = admin::ask_admin(*endpoint, path, options.token);
+  if (answer.status == 0) answer.body = "no answer from " + options.address + ": " + answer.body;
+  return answer;
+}
+
+int status(const AdminOptions& options) {
+  const auto answer = ask(options, "/api/v1/status");
+  if (answer.status != 200) {
+    std::cerr << answer.body << "\n";
+    return kProblem;
+  }
+  std::cout << (options.json ? answer.body + "\n" : admin::to_text(answer.body));
+  return 0;
+}
+
+int health(const AdminOptions& options) {
+  const auto answer = ask(options, "/readyz");
+  if (answer.status == 200) return 0;
+  std::cerr << answer.body << "\n";
+  return kProblem;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("imapmux: any number of mail clients in front of IMAP servers that can't take them",
+                   "imapmux");
+  program.set_version_flag("--version", std::string("imapmux ") + app::kVersion);
+  program.require_subcommand(1);
+  int result = 0;
+
+  std::string config;
+  auto* serve =
+      program.add_subcommand("serve", "run the proxy in the foreground; SIGHUP reloads, SIGTERM ends");
+  serve->add_option("--config", config, "the configuration file")->required();
+  serve->callback([&] { result = app::serve(config); });
+
+  std::string route_user;
+  auto* check = program.add_subcommand("check", "validate a configuration file");
+  check->add_option("--config", config, "the configuration file")->required();
+  check->add_option("--route", route_user, "also say where this user goes, and why");
+  check->callback([&] { result = app::check(config, route_user); });
+
+  AdminOptions admin_options;
+  auto* status_command = program.add_subcommand("status", "show what a running proxy does");
+  add_admin_options(*status_command, admin_options);
+  status_command->add_flag("--json", admin_options.json, "as JSON");
+  status_command->callback([&] { result = status(admin_options); });
+
+  auto* health_command = program.add_subcommand("health", "exit 0 when a running proxy is ready");
+  add_admin_options(*health_command, admin_options);
+  health_command->callback([&] { result = health(admin_options); });
+
+  app::DemoOptions demo_options;
+  auto* demo = program.add_subcommand("demo", "an embedded legacy server with the proxy in front of it");
+  demo->add_option("--port", demo_options.port, "the proxy's port on 127.0.0.1")->capture_default_str();
+  demo->add_option("--user", demo_options.user, "who may log in")->capture_default_str();
+  demo->add_option("--password", demo_options.password, "with what")->capture_default_str();
+  demo->callback([&] { result = app::run_demo(demo_options); });
+
+  app::DemoServerOptions server_options;
+  auto* server = program.add_subcommand("demo-server", "the demo's legacy server alone, for tests");
+  server->group("");  // not in --help
+  server->add_option("--port", server_options.port, "port on 127.0.0.1, 0 for any");
+  server->add_option("--quirks", server_options.quirks, std::string(imapmux::demo::kQuirksHelp));
+  server->add_option("--user", server_options.user, "who may log in");
+  server->add_option("--password", server_options.password, "with what");
+  server->add_flag("--any-user", server_options.any_user, "everybody, the password is the user's name");
+  server->add_option("--mailboxes", server_options.mailboxes, "how many mailboxes each user has");
+  server->callback([&] { result = app::run_demo_server(server_options); });
+
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : kUsage;
+  }
+  return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "imapmux: " << error.what() << "\n";
+    return kProblem;
+  }
+}

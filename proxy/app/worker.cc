@@ -1,0 +1,121 @@
+#include "app/worker.h"
+
+#include "base/log.h"
+
+namespace imapmux::app {
+namespace {
+
+using async::Task;
+using base::Millis;
+
+// One more or less of the connected clients.
+class ClientCount {
+ public:
+  explicit ClientCount(std::atomic<uint64_t>& count) : count_(count) { count_.fetch_add(1); }
+  ~ClientCount() { count_.fetch_sub(1); }
+  ClientCount(const ClientCount&) = delete;
+  ClientCount& operator=(const ClientCount&) = delete;
+
+ private:
+  std::atomic<uint64_t>& count_;
+};
+
+}  // namespace
+
+Worker::Worker(size_t index, size_t workers, session::Shared& shared, session::ServicePtr service,
+               Deliver deliver)
+    : index_(index),
+      workers_(workers),
+      shared_(shared),
+      service_(std::move(service)),
+      deliver_(std::move(deliver)),
+      tasks_(loop_),
+      winding_down_(loop_) {}
+
+Worker::~Worker() = default;
+
+void Worker::listen(const std::string& listener, int fd, net::SocketKind kind) {
+  net::EventLoop::Turn turn(loop_);
+  listeners_.push_back(std::make_unique<net::Listener>(
+      loop_, fd, kind, service_->config->limits.tcp_keepalive,
+      [this, listener](std::unique_ptr<net::TcpStream> stream) { accept(listener, std::move(stream)); }));
+}
+
+void Worker::start() {
+  thread_ = std::thread([this] { loop_.run(); });
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream) {
+  const auto* settings = service_->listener(listener);
+  const bool full = shared_.counters.clients.load() >= service_->config->limits.max_clients;
+  if (!settings || full || stopping_) {
+    // Before a TLS handshake nothing can be said.
+    if (settings && settings->tls != config::ListenerTls::kImplicit)
+      stream->write("* BYE [UNAVAILABLE] Too many connections, try again later\r\n");
+    return;
+  }
+  tasks_.spawn(serve(service_, listener, std::move(stream)));
+}
+
+Task<> Worker::serve(session::ServicePtr service, std::string listener,
+                     std::unique_ptr<net::TcpStream> stream) {
+  shared_.counters.sessions.fetch_add(1, std::memory_order_relaxed);
+  session::ClientSession session(*this, service, *service->listener(listener), std::move(stream));
+  co_await run(session);
+}
+
+Task<> Worker::serve_handed_over(session::HandedOver client) {
+  session::ClientSession session(*this, std::move(client));
+  co_await run(session);
+}
+
+Task<> Worker::run(session::ClientSession& session) {
+  const ClientCount count(shared_.counters.clients);
+  add(session);
+  if (stopping_) session.shut_down();
+  co_await session.run();
+  session.unlink();
+  session_ended_.notify_all();
+  if (session.handed_over()) hand_over(session.destination(), session.take_hand_over());
+}
+
+void Worker::accept_handed_over(session::HandedOver client) {
+  auto moved = std::make_shared<session::HandedOver>(std::move(client));
+  loop_.post([this, moved] { tasks_.spawn(serve_handed_over(std::move(*moved))); });
+}
+
+void Worker::set_service(session::ServicePtr service) {
+  loop_.post([this, service = std::move(service)]() mutable { service_ = std::move(service); });
+}
+
+void Worker::collect(std::function<void(std::vector<session::SessionStatus>)> done) {
+  loop_.post([this, done = std::move(done)] {
+    std::vector<session::SessionStatus> all;
+    sessions_.for_each([&](const session::ClientSession& session) { all.push_back(session.status()); });
+    done(std::move(all));
+  });
+}
+
+void Worker::shut_down(Millis grace) {
+  loop_.post([this, grace] {
+    stopping_ = true;
+    listeners_.clear();
+    sessions_.for_each([](session::ClientSession& session) { session.shut_down(); });
+    winding_down_.spawn(wind_down(grace));
+  });
+}
+
+Task<> Worker::wind_down(Millis grace) {
+  const auto deadline = loop_.now() + grace;
+  while (!sessions_.empty() && loop_.now() < deadline)
+    co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
+  sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
+  co_await tasks_.join();
+  loop_.stop();
+}
+
+}  // namespace imapmux::app

@@ -1,0 +1,70 @@
+// One event-loop thread with its listeners, its accounts and its sessions. Owned by the Server, which makes
+// all workers (loops included) before it starts the first thread, and destroys them when all threads have
+// ended.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "net/listener.h"
+#include "session/client_session.h"
+
+namespace imapmux::app {
+
+class Worker final : private session::Host {
+ public:
+  using Deliver = std::function<void(size_t worker, session::HandedOver client)>;
+
+  // `deliver` gets a client to another worker; called on this worker's thread.
+  Worker(size_t index, size_t workers, session::Shared& shared, session::ServicePtr service, Deliver deliver);
+  ~Worker();
+
+  // Before start(). Takes over the descriptor.
+  void listen(const std::string& listener, int fd, net::SocketKind kind);
+  void start();
+  void join();
+
+  // Any thread from here on.
+  void accept_handed_over(session::HandedOver client);
+  void set_service(session::ServicePtr service);
+  // Stops accepting; sessions get `grace` to end, then they are cut off; then the thread ends.
+  void shut_down(base::Millis grace);
+  // Asks the worker for its sessions; `done` is called on the worker's thread.
+  void collect(std::function<void(std::vector<session::SessionStatus>)> done);
+
+ private:
+  net::EventLoop& loop() override { return loop_; }
+  session::Shared& shared() override { return shared_; }
+  mailbox::Accounts& accounts() override { return accounts_; }
+  size_t index() const override { return index_; }
+  size_t workers() const override { return workers_; }
+  void hand_over(size_t worker, session::HandedOver client) override { deliver_(worker, std::move(client)); }
+  void add(session::ClientSession& session) override { sessions_.push_back(session); }
+
+  void accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream);
+  async::Task<> serve(session::ServicePtr service, std::string listener,
+                      std::unique_ptr<net::TcpStream> stream);
+  async::Task<> serve_handed_over(session::HandedOver client);
+  async::Task<> run(session::ClientSession& session);
+  async::Task<> wind_down(base::Millis grace);
+
+  const size_t index_;
+  const size_t workers_;
+  session::Shared& shared_;
+  session::ServicePtr service_;
+  Deliver deliver_;
+  net::EventLoop loop_;
+  async::TaskScope tasks_;
+  async::TaskScope winding_down_;
+  mailbox::Accounts accounts_;
+  base::IntrusiveList<session::ClientSession> sessions_;
+  async::WaitList session_ended_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::thread thread_;
+  bool stopping_ = false;
+};
+
+}  // namespace imapmux::app

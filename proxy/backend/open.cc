@@ -1,0 +1,129 @@
+#include "backend/open.h"
+
+#include "base/log.h"
+#include "net/connect.h"
+#include "net/tls_stream.h"
+
+namespace imapmux::backend {
+namespace {
+
+using async::Task;
+using base::Millis;
+
+// The other threads' end of a wait for a place: grants come from whichever thread gave one back.
+struct PlaceWait {
+  async::Event granted;
+};
+
+Task<ConnectionLimit::Permit> take_place(net::EventLoop& loop, std::shared_ptr<ConnectionLimit> limit,
+                                         Millis most) {
+  auto wait = std::make_shared<PlaceWait>();
+  auto waiter = std::make_shared<ConnectionLimit::Waiter>();
+  waiter->granted = [&loop, weak = std::weak_ptr(wait)] {
+    loop.post([weak] {
+      if (const auto alive = weak.lock()) alive->granted.set();
+    });
+  };
+  if (limit->acquire(waiter)) co_return ConnectionLimit::Permit(limit);
+  std::exception_ptr cancelled;
+  try {
+    co_await wait->granted.wait_for(most);
+  } catch (const async::Cancelled&) {
+    cancelled = std::current_exception();
+  }
+  if (!cancelled && wait->granted.is_set()) co_return ConnectionLimit::Permit(limit);
+  limit->withdraw(waiter);
+  if (cancelled) std::rethrow_exception(cancelled);
+  throw BackendUnavailable("no connection became free (max_connections)");
+}
+
+Task<> learn_capabilities(BackendConnection& connection) {
+  if (!connection.capabilities().empty()) co_return;
+  auto reply = co_await connection.run("CAPABILITY");
+  if (!reply.ok()) throw net::ConnectionLost(net::Side::kBackend, "CAPABILITY was refused: " + reply.text);
+}
+
+std::string tls_name(const config::Backend& backend, const base::Endpoint& endpoint) {
+  return backend.server_name.empty() ? endpoint.host : backend.server_name;
+}
+
+Task<std::unique_ptr<net::TlsStream>> wrap(std::unique_ptr<net::TcpStream> tcp,
+                                           std::shared_ptr<BackendServers> servers, std::string name,
+                                           Millis limit) {
+  auto session = servers->tls()->open(name);
+  auto tls = std::make_unique<net::TlsStream>(std::move(tcp), std::move(session), servers);
+  co_await tls->handshake(limit);
+  co_return tls;
+}
+
+Task<> start_tls(BackendConnection& connection, std::shared_ptr<BackendServers> servers, std::string name,
+                 Millis limit) {
+  // A greeting in the clear is anybody's: a PREAUTH would make us skip TLS.
+  if (connection.greeted_preauth()) throw net::ConnectionLost(net::Side::kBackend, "PREAUTH before STARTTLS");
+  auto reply = co_await connection.run("STARTTLS");
+  if (!reply.ok()) throw net::ConnectionLost(net::Side::kBackend, "STARTTLS was refused: " + reply.text);
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): open_one() made it
+  std::unique_ptr<net::TcpStream> tcp(static_cast<net::TcpStream*>(connection.take_stream().release()));
+  auto tls = co_await wrap(std::move(tcp), std::move(servers), std::move(name), limit);
+  connection.set_stream(std::move(tls));
+  connection.set_capabilities({});
+}
+
+Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
+                                                  std::shared_ptr<BackendServers> servers,
+                                                  std::shared_ptr<BackendServers::Server> server,
+                                                  Millis keepalive) {
+  const auto& backend = servers->config();
+  net::ConnectOptions options;
+  options.limit = backend.connect_timeout;
+  options.keepalive = keepalive;
+  // Several source addresses are used in turn: each gives its own 64,000 ports, and its own place in limits
+  // per address.
+  const auto& sources = backend.source_addresses;
+  if (!sources.empty()) options.source = sources[server->connects.load() % sources.size()];
+
+  auto tcp = co_await net::connect(loop, server->endpoint, options);
+  const auto name = tls_name(backend, server->endpoint);
+  std::unique_ptr<net::Stream> stream;
+  if (backend.tls == config::BackendTls::kImplicit) {
+    auto tls = co_await wrap(std::move(tcp), servers, name, backend.connect_timeout);
+    stream = std::move(tls);
+  } else {
+    stream = std::move(tcp);
+  }
+  auto connection = std::make_unique<BackendConnection>(loop, std::move(stream), backend.command_timeout);
+  co_await connection->greet(backend.connect_timeout);
+  if (backend.tls == config::BackendTls::kStarttls)
+    co_await start_tls(*connection, servers, name, backend.connect_timeout);
+  co_await learn_capabilities(*connection);
+  connection->server = std::move(server);
+  co_return connection;
+}
+
+}  // namespace
+
+Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
+                                                         std::shared_ptr<BackendServers> servers,
+                                                         std::string login_name, Millis keepalive) {
+  std::string problem = "no server";
+  const auto candidates = servers->candidates(login_name, loop.now());
+  for (const auto& server : candidates) {
+    auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
+    std::unique_ptr<BackendConnection> connection;
+    try {
+      connection = co_await open_one(loop, servers, server, keepalive);
+    } catch (const net::ConnectionLost& error) {
+      problem = server->endpoint.to_string() + ": " + error.what();
+    }
+    if (connection) {
+      BackendServers::succeeded(*server);
+      connection->permit = std::move(permit);
+      co_return connection;
+    }
+    BackendServers::failed(*server, loop.now());
+    base::log::warn("backend {}: {}", servers->config().name, problem);
+  }
+  throw BackendUnavailable(problem);
+}
+
+}  // namespace imapmux::backend

@@ -1,0 +1,45 @@
+#include "mailbox/account.h"
+
+#include "base/bytes.h"
+
+namespace imapmux::mailbox {
+
+async::Task<Account::Slot> Account::take_slot(std::shared_ptr<Account> account, async::Scheduler& scheduler,
+                                              uint32_t most, base::Millis limit,
+                                              std::function<bool()> give_up) {
+  if (most == 0 || (account->used_ < most && account->freed_.empty())) co_return Slot(account);
+  const auto deadline = scheduler.now() + limit;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<base::Millis>(deadline - scheduler.now());
+    if (left.count() <= 0 || give_up()) {
+      account->freed_.notify_one();  // a wake-up that was meant for us goes on to the next
+      co_return Slot();
+    }
+    try {
+      co_await account->freed_.wait_for(left);
+    } catch (const async::Cancelled&) {
+      account->freed_.notify_one();
+      throw;
+    }
+    if (account->used_ < most) co_return Slot(account);
+  }
+}
+
+std::shared_ptr<Account> Accounts::get(const std::string& backend, const std::string& login_name) {
+  std::string key = backend + '\0' + login_name;
+  auto& entry = accounts_[key];
+  if (auto existing = entry.lock()) return existing;
+  auto account = std::make_shared<Account>(backend, login_name);
+  entry = account;
+  if (accounts_.size() >= clean_at_) {
+    std::erase_if(accounts_, [](const auto& item) { return item.second.expired(); });
+    clean_at_ = 2 * accounts_.size() + 64;
+  }
+  return account;
+}
+
+size_t Accounts::owner(std::string_view backend, std::string_view login_name, size_t workers) {
+  return std::hash<std::string>{}(std::string(backend) + '\0' + base::lower(login_name)) % workers;
+}
+
+}  // namespace imapmux::mailbox

@@ -1,0 +1,75 @@
+// All that the proxy holds for one login name on one backend: for now its places for backend connections.
+//
+// Owned by the worker that its key hashes to, on that thread; lives while a session uses it. With `shared`
+// access the verified credentials and the shared mailboxes will live here as well.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "async/wait.h"
+
+namespace imapmux::mailbox {
+
+class Account {
+ public:
+  Account(std::string backend, std::string login_name)
+      : backend_(std::move(backend)), login_name_(std::move(login_name)) {}
+  Account(const Account&) = delete;
+  Account& operator=(const Account&) = delete;
+
+  // One of the K places for a backend connection; given back when it is destroyed, which may be after the
+  // session.
+  class Slot {
+   public:
+    Slot() = default;
+    explicit Slot(std::shared_ptr<Account> of) : of_(std::move(of)) { ++of_->used_; }
+    Slot(Slot&&) = default;
+    Slot& operator=(Slot&& other) noexcept {
+      std::swap(of_, other.of_);
+      return *this;
+    }
+    ~Slot() {
+      if (!of_) return;
+      --of_->used_;
+      of_->freed_.notify_one();
+    }
+    explicit operator bool() const { return of_ != nullptr; }
+
+   private:
+    std::shared_ptr<Account> of_;
+  };
+
+  // Waits for a place among `most` (0 = no limit) for at most `limit`; an empty Slot if none became free, or
+  // if `give_up` says so after stop_waiting() (the client has gone).
+  static async::Task<Slot> take_slot(std::shared_ptr<Account> account, async::Scheduler& scheduler,
+                                     uint32_t most, base::Millis limit, std::function<bool()> give_up);
+  void stop_waiting() { freed_.notify_all(); }
+
+  const std::string& backend() const { return backend_; }
+  const std::string& login_name() const { return login_name_; }
+  uint32_t used() const { return used_; }
+
+ private:
+  std::string backend_;
+  std::string login_name_;
+  uint32_t used_ = 0;
+  async::WaitList freed_;
+};
+
+// The accounts of one worker.
+class Accounts {
+ public:
+  std::shared_ptr<Account> get(const std::string& backend, const std::string& login_name);
+  // Which of `workers` an account belongs to. The name in lower case counts, so that names that may contend
+  // for one mailbox meet on one worker.
+  static size_t owner(std::string_view backend, std::string_view login_name, size_t workers);
+
+ private:
+  std::unordered_map<std::string, std::weak_ptr<Account>> accounts_;
+  size_t clean_at_ = 64;
+};
+
+}  // namespace imapmux::mailbox

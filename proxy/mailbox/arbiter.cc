@@ -1,0 +1,295 @@
+#include "mailbox/arbiter.h"
+
+#include <algorithm>
+
+namespace imapmux::mailbox {
+namespace {
+
+bool is_inferior(std::string_view name, std::string_view parent, char delimiter) {
+  return delimiter && name.size() > parent.size() && name.starts_with(parent) &&
+         name[parent.size()] == delimiter;
+}
+
+// Whether two requests are about the same mailbox, a restructured name standing for its inferiors too.
+bool overlap(const LeaseRequest& a, const LeaseRequest& b) {
+  if (a.key.scope != b.key.scope) return false;
+  if (a.key.mailbox == b.key.mailbox) return true;
+  return (a.kind == LeaseKind::kRestructure && is_inferior(b.key.mailbox, a.key.mailbox, a.key.delimiter)) ||
+         (b.kind == LeaseKind::kRestructure && is_inferior(a.key.mailbox, b.key.mailbox, b.key.delimiter));
+}
+
+// After a reload two rules may meet: the stricter one counts.
+bool contend(LeaseKind a, ConflictRule rule_a, LeaseKind b, ConflictRule rule_b) {
+  static_assert(ConflictRule::kSingleAccess < ConflictRule::kSingleWriter &&
+                ConflictRule::kSingleWriter < ConflictRule::kNone);
+  return conflicts(a, b, std::min(rule_a, rule_b));
+}
+
+// What a second wish of one holder for one mailbox makes of the first.
+LeaseKind stronger(LeaseKind a, LeaseKind b) {
+  const auto weight = [](LeaseKind kind) {
+    switch (kind) {
+      case LeaseKind::kStatus:
+        return 0;
+      case LeaseKind::kExamine:
+        return 1;
+      case LeaseKind::kAppend:
+        return 2;
+      case LeaseKind::kSelect:
+        return 3;
+      case LeaseKind::kRestructure:
+        return 4;
+    }
+    return 0;
+  };
+  return weight(a) < weight(b) ? b : a;
+}
+
+}  // namespace
+
+template <class Visit>
+void MailboxArbiter::for_each_blocker(const Ticket& ticket, const LeaseRequest& request, Visit visit) const {
+  const auto scope = scopes_.find(request.key.scope);
+  if (scope == scopes_.end()) return;
+  const auto& mailboxes = scope->second.mailboxes;
+  const auto check = [&](const std::string& name, const std::vector<Hold>& holds) {
+    for (const auto& hold : holds) {
+      if (hold.holder == ticket.holder) continue;
+      const LeaseRequest held{{request.key.scope, name, request.key.delimiter}, hold.kind};
+      if (overlap(request, held) && contend(request.kind, ticket.rule, hold.kind, hold.rule)) visit(hold);
+    }
+  };
+  const auto& name = request.key.mailbox;
+  if (const auto same = mailboxes.find(name); same != mailboxes.end()) check(same->first, same->second);
+  const char delimiter = request.key.delimiter;
+  if (!delimiter) return;
+  // A superior that is being restructured.
+  for (size_t end = name.rfind(delimiter); end != std::string::npos && end > 0;
+       end = name.rfind(delimiter, end - 1))
+    if (const auto superior = mailboxes.find(name.substr(0, end)); superior != mailboxes.end())
+      check(superior->first, superior->second);
+  if (request.kind != LeaseKind::kRestructure) return;
+  for (auto at = mailboxes.upper_bound(name + delimiter);
+       at != mailboxes.end() && at->first.starts_with(name); ++at)
+    check(at->first, at->second);
+}
+
+bool MailboxArbiter::blocked_by_holders(const Ticket& ticket) const {
+  bool blocked = false;
+  for (const auto& request : ticket.requests)
+    for_each_blocker(ticket, request, [&](const Hold&) { blocked = true; });
+  return blocked;
+}
+
+bool MailboxArbiter::behind_earlier(const Ticket& ticket) const {
+  if (ticket.place == Ticket::Place::kAsHolder && holds_anything(ticket.holder)) return false;
+  for (const auto& request : ticket.requests) {
+    const auto scope = scopes_.find(request.key.scope);
+    if (scope == scopes_.end()) continue;
+    for (const auto& other : scope->second.waiting) {
+      if (other->number >= ticket.number) break;
+      if (other->holder == ticket.holder) continue;
+      for (const auto& wanted : other->requests)
+        if (overlap(request, wanted) && contend(request.kind, ticket.rule, wanted.kind, other->rule))
+          return true;
+    }
+  }
+  return false;
+}
+
+bool MailboxArbiter::selected_elsewhere(const Ticket& ticket) const {
+  bool open = false;
+  for (const auto& request : ticket.requests) {
+    if (request.kind != LeaseKind::kRestructure) continue;
+    for_each_blocker(ticket, request, [&](const Hold& hold) {
+      if (hold.kind == LeaseKind::kSelect || hold.kind == LeaseKind::kExamine) open = true;
+    });
+  }
+  return open;
+}
+
+bool MailboxArbiter::closes_cycle(const Ticket& ticket) const {
+  if (!holds_anything(ticket.holder)) return false;
+  std::set<HolderId> seen;
+  std::vector<const Ticket*> to_visit{&ticket};
+  bool found = false;
+  while (!to_visit.empty() && !found) {
+    const Ticket& current = *to_visit.back();
+    to_visit.pop_back();
+    for (const auto& request : current.requests) {
+      for_each_blocker(current, request, [&](const Hold& hold) {
+        if (hold.holder == ticket.holder) found = true;
+        if (!seen.insert(hold.holder).second) return;
+        if (const auto wait = waits_of_.find(hold.holder); wait != waits_of_.end())
+          to_visit.push_back(wait->second.get());
+      });
+    }
+  }
+  return found;
+}
+
+void MailboxArbiter::grant(Ticket& ticket) {
+  ticket.state = Ticket::State::kGranted;
+  for (const auto& request : ticket.requests) {
+    auto& holds = scopes_[request.key.scope].mailboxes[request.key.mailbox];
+    const auto mine = std::find_if(holds.begin(), holds.end(),
+                                   [&](const Hold& hold) { return hold.holder == ticket.holder; });
+    if (mine != holds.end()) {
+      mine->kind = stronger(mine->kind, request.kind);
+      continue;
+    }
+    holds.push_back({ticket.holder, request.kind, ticket.rule});
+    held_by_[ticket.holder].push_back(request.key);
+  }
+}
+
+void MailboxArbiter::enqueue(const std::shared_ptr<Ticket>& ticket) {
+  ticket->state = Ticket::State::kWaiting;
+  waits_of_[ticket->holder] = ticket;
+  std::set<std::string> scopes;
+  for (const auto& request : ticket->requests) scopes.insert(request.key.scope);
+  for (const auto& scope : scopes) scopes_[scope].waiting.push_back(ticket);
+}
+
+void MailboxArbiter::dequeue(const Ticket& ticket) {
+  waits_of_.erase(ticket.holder);
+  for (const auto& request : ticket.requests) {
+    const auto scope = scopes_.find(request.key.scope);
+    if (scope == scopes_.end()) continue;
+    scope->second.waiting.remove_if([&](const auto& waiting) { return waiting.get() == &ticket; });
+    if (scope->second.waiting.empty() && scope->second.mailboxes.empty()) scopes_.erase(scope);
+  }
+}
+
+MailboxArbiter::Verdict MailboxArbiter::request(const std::shared_ptr<Ticket>& ticket) {
+  const std::lock_guard lock(mutex_);
+  ticket->number = ++numbers_;
+  if (!blocked_by_holders(*ticket) && !behind_earlier(*ticket)) {
+    grant(*ticket);
+    return Verdict::kGranted;
+  }
+  if (selected_elsewhere(*ticket)) return Verdict::kOpen;
+  if (closes_cycle(*ticket)) return Verdict::kDeadlock;
+  enqueue(ticket);
+  return Verdict::kWaiting;
+}
+
+bool MailboxArbiter::try_now(const std::shared_ptr<Ticket>& ticket) {
+  const std::lock_guard lock(mutex_);
+  ticket->number = ++numbers_;
+  if (blocked_by_holders(*ticket) || behind_earlier(*ticket)) return false;
+  grant(*ticket);
+  return true;
+}
+
+bool MailboxArbiter::withdraw(const std::shared_ptr<Ticket>& ticket) {
+  Tickets granted;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ticket->state == Ticket::State::kGranted) return false;
+    if (ticket->state != Ticket::State::kWaiting) return true;
+    ticket->state = Ticket::State::kWithdrawn;
+    std::set<std::string> scopes;
+    for (const auto& request : ticket->requests) scopes.insert(request.key.scope);
+    dequeue(*ticket);
+    granted = regrant(scopes);  // those that waited behind it
+  }
+  for (const auto& other : granted) other->granted();
+  return true;
+}
+
+void MailboxArbiter::drop(HolderId holder, const MailboxKey& key) {
+  const auto scope = scopes_.find(key.scope);
+  if (scope == scopes_.end()) return;
+  const auto mailbox = scope->second.mailboxes.find(key.mailbox);
+  if (mailbox == scope->second.mailboxes.end()) return;
+  std::erase_if(mailbox->second, [&](const Hold& hold) { return hold.holder == holder; });
+  if (!mailbox->second.empty()) return;
+  scope->second.mailboxes.erase(mailbox);
+  if (scope->second.waiting.empty() && scope->second.mailboxes.empty()) scopes_.erase(scope);
+}
+
+void MailboxArbiter::release(HolderId holder, const MailboxKey& key) {
+  Tickets granted;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto mine = held_by_.find(holder);
+    if (mine == held_by_.end() || std::erase(mine->second, key) == 0) return;
+    if (mine->second.empty()) held_by_.erase(mine);
+    drop(holder, key);
+    granted = regrant({key.scope});
+  }
+  for (const auto& ticket : granted) ticket->granted();
+}
+
+void MailboxArbiter::release_all(HolderId holder, const MailboxKey* keep) {
+  Tickets granted;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto mine = held_by_.find(holder);
+    if (mine == held_by_.end()) return;
+    std::vector<MailboxKey> kept;
+    std::set<std::string> scopes;
+    for (const auto& key : mine->second) {
+      if (keep && key == *keep) {
+        kept.push_back(key);
+        continue;
+      }
+      drop(holder, key);
+      scopes.insert(key.scope);
+    }
+    if (kept.empty()) {
+      held_by_.erase(mine);
+    } else {
+      mine->second = std::move(kept);
+    }
+    granted = regrant(scopes);
+  }
+  for (const auto& ticket : granted) ticket->granted();
+}
+
+MailboxArbiter::Tickets MailboxArbiter::regrant(const std::set<std::string>& scopes) {
+  Tickets granted;
+  for (const auto& name : scopes) {
+    const auto scope = scopes_.find(name);
+    if (scope == scopes_.end()) continue;
+    const Tickets waiting = scope->second.waiting;  // dequeue() may erase the scope
+    for (const auto& ticket : waiting) {
+      if (blocked_by_holders(*ticket) || behind_earlier(*ticket)) continue;
+      dequeue(*ticket);
+      grant(*ticket);
+      granted.push_back(ticket);
+    }
+  }
+  return granted;
+}
+
+std::vector<MailboxArbiter::Snapshot> MailboxArbiter::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Snapshot> all;
+  for (const auto& [name, scope] : scopes_) {
+    for (const auto& [mailbox, holds] : scope.mailboxes) {
+      Snapshot entry{name, mailbox, {}, 0};
+      for (const auto& hold : holds) entry.holders.emplace_back(hold.holder, hold.kind);
+      for (const auto& ticket : scope.waiting)
+        for (const auto& request : ticket->requests)
+          if (request.key.scope == name && request.key.mailbox == mailbox) ++entry.waiting;
+      all.push_back(std::move(entry));
+    }
+  }
+  return all;
+}
+
+uint64_t MailboxArbiter::held() const {
+  const std::lock_guard lock(mutex_);
+  uint64_t count = 0;
+  for (const auto& [holder, keys] : held_by_) count += keys.size();
+  return count;
+}
+
+uint64_t MailboxArbiter::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waits_of_.size();
+}
+
+}  // namespace imapmux::mailbox

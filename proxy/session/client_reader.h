@@ -1,0 +1,143 @@
+// What a client says, as a queue of commands. Keeps reading while the session is busy, so that a vanished
+// client is noticed, up to a bound of commands and octets; then it stops reading.
+//
+// Part of a ClientSession, on its thread; it is the handler of the client's stream. Behind commands that
+// change what the following octets mean (STARTTLS, LOGIN, AUTHENTICATE, IDLE) it holds: what comes next waits
+// until the session says how to take it.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "async/wait.h"
+#include "net/stream.h"
+#include "session/protocol_trace.h"
+#include "wire/command_parser.h"
+
+namespace imapmux::session {
+
+// One thing that a client said.
+struct Entry {
+  enum class Kind : uint8_t {
+    kCommand,
+    kUpload,   // a command with streamed literals has begun: the rest comes by ClientReader::next_upload()
+    kLine,     // after expect_line()
+    kBad,      // command.tag and problem
+    kTooLong,  // problem; nothing more is read
+    kEnd,      // the client has finished sending
+  };
+  Kind kind = Kind::kEnd;
+  wire::Command command;
+  std::string line;
+  std::string problem;
+  uint64_t literal_size = 0;
+  bool literal_waits = false;
+  bool literal8 = false;
+};
+
+// A part of a command with streamed literals.
+struct UploadPart {
+  enum class Kind : uint8_t {
+    kData,
+    kLiteralEnd,
+    kLiteral,  // another literal (MULTIAPPEND): text between, size
+    kTail,     // the end: text behind the last literal
+    kBad,      // the command turned out to be malformed
+    kEnd,      // the client has gone in the middle of it
+  };
+  Kind kind = Kind::kEnd;
+  std::string octets;  // data, or text
+  uint64_t literal_size = 0;
+  bool literal_waits = false;
+  bool literal8 = false;
+};
+
+class ClientReader final : public net::StreamHandler {
+ public:
+  // What the reader tells its session, from inside the stream's callbacks.
+  class Listener {
+   public:
+    virtual void on_client_data() noexcept = 0;  // octets came: it is alive
+    virtual void on_client_eof() noexcept = 0;
+    virtual void on_client_lost(const std::string& reason) noexcept = 0;
+    virtual void on_client_drained() noexcept = 0;
+    // While relaying: the octets as they came.
+    virtual void on_client_octets(std::string_view octets) noexcept = 0;
+    // A command's literal may be sent now.
+    virtual void on_literal_wanted() noexcept = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+
+  ClientReader(Listener& listener, wire::CommandLimits limits);
+  void set_stream(net::Stream* stream);
+  void set_trace(ProtocolTrace* trace) { trace_ = trace; }
+  void set_limits(wire::CommandLimits limits) { parser_.set_limits(limits); }
+
+  bool empty() const { return entries_.empty(); }
+  const Entry& front() const { return entries_.front(); }
+  Entry take();
+  bool eof() const { return eof_; }
+  // Notified when an entry or an upload part comes.
+  async::WaitList& arrivals() { return arrivals_; }
+
+  bool holding() const { return mode_ == Mode::kHeld; }
+  void hold() { mode_ = Mode::kHeld; }
+  // Ends holding: what was held, and what comes, is commands; or one line, then it holds again.
+  void expect_commands();
+  void expect_line();
+  // Ends holding for good: raw octets go to the listener. What was held is returned.
+  std::string start_relaying();
+  // What came behind STARTTLS in the clear is anybody's (command injection): dropped.
+  void discard();
+  // For a hand-over: what was held, and back again.
+  std::string take_held() { return std::move(held_); }
+  void put_held(std::string octets) { held_ = std::move(octets); }
+  void pause_relay() { pause(); }
+  void resume_relay() { resume(); }
+
+  bool upload_ready() const { return !upload_.empty(); }
+  UploadPart take_upload();
+  // The session answers NO before a waiting client has sent anything of the literal. False: it has begun to
+  // send all the same, or did not wait, and the rest must be read with next parts.
+  bool refuse_upload();
+
+ private:
+  enum class Mode : uint8_t { kCommands, kLine, kHeld, kRelay, kDead };
+  void on_data(std::string_view chunk) noexcept override;
+  void on_eof() noexcept override;
+  void on_lost(const std::string& reason) noexcept override;
+  void on_drained() noexcept override { listener_.on_client_drained(); }
+
+  bool blocked() const;
+  void consume(std::string_view& octets);
+  void consume_line(std::string_view& octets);
+  void on_event(wire::CommandParser::Event event);
+  void push(Entry entry);
+  void push_upload(UploadPart part);
+  void feed_if_room();
+  void feed_held();
+  void pause();
+  void resume();
+  void end();
+
+  Listener& listener_;
+  net::Stream* stream_ = nullptr;
+  ProtocolTrace* trace_ = nullptr;
+  wire::CommandParser parser_;
+  Mode mode_ = Mode::kCommands;
+  std::deque<Entry> entries_;
+  std::deque<UploadPart> upload_;
+  size_t queued_octets_ = 0;  // in both queues
+  bool uploading_ = false;
+  bool upload_touched_ = false;  // octets of the literal have come
+  std::string held_;
+  async::WaitList arrivals_;
+  bool paused_ = false;
+  bool eof_ = false;
+  bool end_pushed_ = false;
+};
+
+}  // namespace imapmux::session

@@ -1,0 +1,431 @@
+#include "session/client_session.h"
+
+#include <cassert>
+
+#include "base/log.h"
+#include "wire/writer.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using base::Millis;
+using wire::Verb;
+
+constexpr Millis kHandshakeLimit{30'000};
+constexpr size_t kLiteralBeforeLogin = 8 * 1024;
+
+wire::CommandLimits limits_before_login(const config::Config& config) {
+  return {.max_command = std::min<size_t>(config.limits.max_command_size, 16 * 1024),
+          .max_literal = kLiteralBeforeLogin};
+}
+
+bool may_follow(State from, State to) {
+  switch (to) {
+    case State::kConnected:
+      return false;
+    case State::kNotAuthenticated:
+      return from == State::kConnected || from == State::kAuthenticating;
+    case State::kAuthenticating:
+      return from == State::kNotAuthenticated || from == State::kConnected;
+    case State::kAuthenticated:
+      return from == State::kAuthenticating || from == State::kSelected;
+    case State::kSelected:
+      return from == State::kAuthenticated;
+    case State::kRelaying:
+      return from == State::kAuthenticating;
+    case State::kLogout:
+      return from != State::kLogout;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view name_of(State state) {
+  switch (state) {
+    case State::kConnected:
+      return "connected";
+    case State::kNotAuthenticated:
+      return "not authenticated";
+    case State::kAuthenticating:
+      return "authenticating";
+    case State::kAuthenticated:
+      return "authenticated";
+    case State::kSelected:
+      return "selected";
+    case State::kRelaying:
+      return "relaying";
+    case State::kLogout:
+      return "logout";
+  }
+  return "";
+}
+
+ClientSession::ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
+                             std::unique_ptr<net::TcpStream> stream)
+    : host_(host),
+      service_(std::move(service)),
+      listener_(&listener),
+      id_(host.shared().session_ids.fetch_add(1) + 1),
+      stream_(std::move(stream)),
+      reader_(*this, limits_before_login(config())),
+      scope_(host.loop()),
+      timer_(host.loop(), [this] { on_timer(); }),
+      connected_at_(host.loop().now()),
+      last_heard_(connected_at_) {
+  label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
+}
+
+ClientSession::ClientSession(Host& host, HandedOver client)
+    : host_(host),
+      service_(client.service),
+      listener_(service_->listener(client.listener)),
+      id_(client.id),
+      reader_(*this, limits_before_login(config())),
+      scope_(host.loop()),
+      timer_(host.loop(), [this] { on_timer(); }),
+      connected_at_(client.connected_at),
+      last_heard_(host.loop().now()),
+      adopted_(true),
+      hand_over_(std::move(client)) {
+  auto tcp = net::TcpStream::adopt(host.loop(), std::exchange(hand_over_.fd, -1), hand_over_.kind,
+                                   net::Side::kClient, config().limits.tcp_keepalive);
+  if (hand_over_.tls) {
+    stream_ = std::make_unique<net::TlsStream>(std::move(tcp), std::move(hand_over_.transfer));
+  } else {
+    stream_ = std::move(tcp);
+  }
+  label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
+}
+
+ClientSession::~ClientSession() {
+  if (stream_) stream_->set_handler(nullptr);
+}
+
+void ClientSession::enter(State state) {
+  if (state == state_) return;
+  assert(may_follow(state_, state) && "a transition that is in no state machine of RFC 3501");
+  base::log::debug("session {}: {} -> {}", label_, name_of(state_), name_of(state));
+  state_ = state;
+}
+
+Task<> ClientSession::run() {
+  scope_.spawn(converse());
+  co_await scope_.join();
+  timer_.stop();
+  if (after_login_) co_await after_login_->finish();
+  if (!handed_over() && state_ != State::kConnected && !(user_.empty() && commands_ == 0))
+    base::log::info("session {} ended: user={} backend={} commands={} duration={}ms reason=\"{}\"", label_,
+                    user_, backend_name_, commands_, (host_.loop().now() - connected_at_).count(),
+                    end_reason_);
+}
+
+Task<> ClientSession::converse() {
+  try {
+    co_await talk();
+  } catch (const net::ConnectionLost& lost) {
+    if (end_reason_.empty()) end_reason_ = lost.what();
+    if (lost.side() == net::Side::kBackend && !said_bye_) say_bye("[UNAVAILABLE] The mail server has gone");
+  }
+}
+
+Task<> ClientSession::talk() {
+  timer_.start(config().limits.login_timeout);
+  begin_trace("");
+  if (adopted_) {
+    writer_.set_stream(stream_.get());
+    reader_.put_held(std::move(hand_over_.unread));
+    // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
+    reader_.hold();
+    reader_.set_stream(stream_.get());
+    co_await decide(std::move(hand_over_.tag), std::move(hand_over_.credential));
+  } else {
+    if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();
+    writer_.set_stream(stream_.get());
+    reader_.set_stream(stream_.get());
+    greet();
+    enter(State::kNotAuthenticated);
+  }
+  co_await before_login();
+  if (handed_over()) co_return;
+  if (after_login_) {
+    timer_.start(config().limits.idle_timeout);
+    co_await after_login_->serve();
+  }
+  if (stopping_) say_bye("[UNAVAILABLE] The proxy is shutting down");
+}
+
+Task<> ClientSession::start_tls_now() {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): without TLS it is the listener's
+  // TcpStream
+  std::unique_ptr<net::TcpStream> below(static_cast<net::TcpStream*>(stream_.release()));
+  const auto& server = service_->listener_tls.at(listener_->name);
+  auto tls = std::make_unique<net::TlsStream>(std::move(below), server->open(), server);
+  auto* handshaking = tls.get();
+  stream_ = std::move(tls);
+  try {
+    co_await handshaking->handshake(std::min(kHandshakeLimit, config().limits.login_timeout));
+  } catch (const net::ConnectionLost& lost) {
+    base::log::info("session {}: {}", label_, lost.what());
+    throw;
+  }
+}
+
+Task<> ClientSession::start_tls(const Entry& entry) {
+  if (listener_->tls != config::ListenerTls::kStarttls || stream_->peer().tls) {
+    writer_.tagged(entry.command.tag, "BAD STARTTLS is not available now");
+    reader_.expect_commands();
+    co_return;
+  }
+  reader_.discard();
+  writer_.tagged(entry.command.tag, "OK Begin TLS now");
+  stream_->set_handler(nullptr);
+  co_await start_tls_now();
+  reader_.set_stream(stream_.get());
+  writer_.set_stream(stream_.get());
+  reader_.expect_commands();
+}
+
+void ClientSession::greet() {
+  writer_.untagged("OK [CAPABILITY " + capabilities_before_login() + "] imapmux ready");
+}
+
+bool ClientSession::login_allowed() const {
+  if (stream_->peer().tls || listener_->tls == config::ListenerTls::kNone) return true;
+  switch (listener_->allow_plaintext_login) {
+    case config::PlaintextLogin::kNever:
+      return false;
+    case config::PlaintextLogin::kLoopback:
+      return stream_->peer().is_loopback();
+    case config::PlaintextLogin::kAlways:
+      return true;
+  }
+  return false;
+}
+
+std::string ClientSession::capabilities_before_login() const {
+  std::string list = "IMAP4rev1 SASL-IR";
+  // Clients that do not ask again after login would take these as the backend's behind a relay.
+  if (!service_->any_unrestricted) list += " LITERAL+ ID";
+  if (listener_->tls == config::ListenerTls::kStarttls && !stream_->peer().tls) list += " STARTTLS";
+  if (!login_allowed()) return list + " LOGINDISABLED";
+  if (listener_->auth_plain) list += " AUTH=PLAIN";
+  if (listener_->auth_login) list += " AUTH=LOGIN";
+  if (listener_->auth_xoauth2) list += " AUTH=XOAUTH2";
+  if (listener_->auth_oauthbearer) list += " AUTH=OAUTHBEARER";
+  return list;
+}
+
+Task<bool> ClientSession::next(Entry& entry) {
+  co_await wait_for_room();
+  for (;;) {
+    while (reader_.empty() && !stopping_) co_await reader_.arrivals().wait();
+    if (stopping_) co_return false;
+    entry = reader_.take();
+    switch (entry.kind) {
+      case Entry::Kind::kEnd:
+        if (end_reason_.empty()) end_reason_ = "closed by the client";
+        co_return false;
+      case Entry::Kind::kTooLong:
+        writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.problem);
+        say_bye("Your command is too long");
+        co_return false;
+      case Entry::Kind::kBad:
+        writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.problem);
+        co_await wait_for_room();
+        break;
+      case Entry::Kind::kCommand:
+      case Entry::Kind::kUpload:
+      case Entry::Kind::kLine:
+        ++commands_;
+        host_.shared().counters.commands.fetch_add(1, std::memory_order_relaxed);
+        co_return true;
+    }
+  }
+}
+
+Task<> ClientSession::before_login() {
+  Entry entry;
+  while (!after_login_ && !handed_over()) {
+    auto more = co_await next(entry);
+    if (!more) co_return;
+    if (answer_locally(entry, capabilities_before_login())) {
+      if (state_ == State::kLogout) co_return;
+      continue;
+    }
+    switch (entry.command.verb) {
+      case Verb::kStarttls:
+        co_await start_tls(entry);
+        break;
+      case Verb::kLogin:
+        co_await login(entry);
+        break;
+      case Verb::kAuthenticate:
+        co_await authenticate(entry);
+        break;
+      default:
+        if (entry.kind == Entry::Kind::kUpload) {
+          // Nobody may upload before he has logged in.
+          writer_.tagged(entry.command.tag, "BAD Log in first");
+          say_bye("Log in first");
+          co_return;
+        }
+        writer_.tagged(entry.command.tag,
+                       entry.command.verb == Verb::kUnknown ? "BAD Unknown command" : "BAD Log in first");
+        if (reader_.holding()) reader_.expect_commands();
+    }
+  }
+}
+
+bool ClientSession::answer_locally(const Entry& entry, std::string_view capabilities) {
+  const auto& tag = entry.command.tag;
+  switch (entry.command.verb) {
+    case Verb::kCapability:
+      writer_.untagged("CAPABILITY " + std::string(capabilities));
+      writer_.tagged(tag, "OK CAPABILITY completed");
+      return true;
+    case Verb::kNoop:
+      if (state_ != State::kNotAuthenticated) return false;
+      writer_.tagged(tag, "OK NOOP completed");
+      return true;
+    case Verb::kId:
+      writer_.untagged("ID (\"name\" \"imapmux\")");
+      writer_.tagged(tag, "OK ID completed");
+      return true;
+    case Verb::kLogout:
+      end_reason_ = "logout";
+      writer_.untagged("BYE Logging out");
+      writer_.tagged(tag, "OK LOGOUT completed");
+      said_bye_ = true;
+      enter(State::kLogout);
+      return true;
+    default:
+      return false;
+  }
+}
+
+void ClientSession::say_bye(std::string_view text) {
+  if (said_bye_) return;
+  said_bye_ = true;
+  if (end_reason_.empty()) end_reason_ = text;
+  writer_.abandon_response();
+  if (stream_ && state_ != State::kConnected) writer_.untagged("BYE " + std::string(text));
+  enter(State::kLogout);
+}
+
+void ClientSession::end(const std::string& reason) {
+  if (end_reason_.empty()) end_reason_ = reason;
+  scope_.cancel();
+}
+
+void ClientSession::limit_rest(Millis limit) {
+  last_heard_ = host_.loop().now() - config().limits.idle_timeout + limit;
+  timer_.start(limit);
+}
+
+void ClientSession::shut_down() {
+  stopping_ = true;
+  if (state_ == State::kConnected) {
+    end("shutdown");
+    return;
+  }
+  if (after_login_) after_login_->on_shut_down();
+  reader_.arrivals().notify_all();
+  nudges_.notify_all();
+}
+
+void ClientSession::cut_off() {
+  if (state_ != State::kConnected) say_bye("[UNAVAILABLE] The proxy is shutting down");
+  end("shutdown");
+}
+
+Task<> ClientSession::wait_for_room() {
+  while (stream_->unsent() > net::Stream::kHighWatermark) co_await nudges_.wait();
+}
+
+void ClientSession::on_timer() {
+  const auto& limits = config().limits;
+  if (state_ == State::kConnected) {
+    end("no TLS handshake in time");
+    return;
+  }
+  if (state_ == State::kNotAuthenticated || state_ == State::kAuthenticating) {
+    say_bye("You took too long to log in");
+    end("login timeout");
+    return;
+  }
+  const auto quiet = std::chrono::duration_cast<Millis>(host_.loop().now() - last_heard_);
+  if (quiet < limits.idle_timeout) {
+    timer_.start(limits.idle_timeout - quiet);
+    return;
+  }
+  say_bye("Idle for too long");
+  end("idle for too long");
+}
+
+void ClientSession::on_client_data() noexcept {
+  last_heard_ = host_.loop().now();
+}
+
+void ClientSession::on_client_eof() noexcept {
+  nudges_.notify_all();
+  if (after_login_) after_login_->on_client_eof();
+}
+
+void ClientSession::on_client_lost(const std::string& reason) noexcept {
+  end("client lost: " + reason);
+}
+
+void ClientSession::on_client_drained() noexcept {
+  nudges_.notify_all();
+  if (after_login_) after_login_->on_client_drained();
+}
+
+void ClientSession::on_client_octets(std::string_view octets) noexcept {
+  if (after_login_) after_login_->on_client_octets(octets);
+}
+
+void ClientSession::on_literal_wanted() noexcept {
+  writer_.go_ahead("OK");
+}
+
+SessionStatus ClientSession::status() const {
+  SessionStatus status;
+  status.id = id_;
+  status.client = stream_ ? stream_->peer().to_string() : "";
+  status.listener = listener_->name;
+  status.tls = stream_ && stream_->peer().tls;
+  status.state = name_of(state_);
+  status.user = user_;
+  status.backend = backend_name_;
+  status.server = server_name_;
+  status.mailbox = mailbox_;
+  status.waiting_for = waiting_for_;
+  status.commands = commands_;
+  status.connected = std::chrono::duration_cast<Millis>(host_.loop().now() - connected_at_);
+  status.idle = std::chrono::duration_cast<Millis>(host_.loop().now() - last_heard_);
+  return status;
+}
+
+void ClientSession::begin_trace(const std::string& user) {
+  const auto& trace = config().trace;
+  if (trace_ || !trace.on()) return;
+  const auto address = stream_->peer().address;
+  const bool by_user = !trace.user.empty() && trace.user == user;
+  const bool by_client = trace.user.empty() && address && trace.client == address->to_string();
+  if (!by_user && !by_client) return;
+  trace_ = std::make_unique<ProtocolTrace>(label_);
+  reader_.set_trace(trace_.get());
+  writer_.set_trace(trace_.get());
+}
+
+std::optional<base::IpAddress> ClientSession::counted_address() const {
+  const auto address = stream_->peer().address;
+  if (!address) return std::nullopt;
+  for (const auto& network : config().limits.trusted_networks)
+    if (network.contains(*address)) return std::nullopt;
+  return address;
+}
+
+}  // namespace imapmux::session

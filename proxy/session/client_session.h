@@ -1,0 +1,180 @@
+// One mail client, from its greeting to its end: not authenticated, then relayed or multiplexed, then gone.
+//
+// Lives in the frame of its worker's task for it (Worker::serve), on that worker's thread. Two parties work
+// for it: the ClientReader, which keeps reading, and one task that executes what was read, in order.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "async/task_scope.h"
+#include "routing/router.h"
+#include "session/client_reader.h"
+#include "session/client_writer.h"
+#include "session/service.h"
+
+namespace imapmux::session {
+
+class AfterLogin;
+
+enum class State : uint8_t {
+  kConnected,         // TLS handshake, greeting
+  kNotAuthenticated,  // RFC 3501, 3.1
+  kAuthenticating,    // a login is being decided
+  kAuthenticated,     // 3.2
+  kSelected,          // 3.3
+  kRelaying,          // unrestricted: the backend's business
+  kLogout,            // 3.4
+};
+std::string_view name_of(State state);
+
+// What `imapmux status` shows of a session.
+struct SessionStatus {
+  uint64_t id = 0;
+  std::string client;
+  std::string listener;
+  bool tls = false;
+  std::string_view state;
+  std::string user;
+  std::string backend;
+  std::string server;
+  std::string mailbox;      // selected, empty if none
+  std::string waiting_for;  // a lease or a slot, empty if nothing
+  uint64_t commands = 0;
+  base::Millis connected{};
+  base::Millis idle{};  // since the client said something
+};
+
+class ClientSession final : public base::ListNode, private ClientReader::Listener {
+ public:
+  // A new client; `stream` is fresh from the listener.
+  ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
+                std::unique_ptr<net::TcpStream> stream);
+  // A client that another worker hands over, whose login is to be decided here.
+  ClientSession(Host& host, HandedOver client);
+  ~ClientSession();
+
+  // All of its life; returns when everything of it is done, the backend connection closed and leases given
+  // back.
+  async::Task<> run();
+  // Graceful end: the command at hand is finished, then BYE.
+  void shut_down();
+  // At once: BYE, whatever is going on.
+  void cut_off();
+  // Set when run() ended because another worker owns the account.
+  bool handed_over() const { return destination_ != kNowhere; }
+  size_t destination() const { return destination_; }
+  HandedOver take_hand_over() { return std::move(hand_over_); }
+
+  SessionStatus status() const;
+
+  // For what goes on after login (AfterLogin).
+  Host& host() { return host_; }
+  const Service& service() const { return *service_; }
+  const config::Config& config() const { return *service_->config; }
+  ClientReader& reader() { return reader_; }
+  ClientWriter& writer() { return writer_; }
+  void enter(State state);
+  State state() const { return state_; }
+  uint64_t id() const { return id_; }
+  const std::string& label() const { return label_; }
+  bool stopping() const { return stopping_; }
+  // The client has finished sending, or is to be stopped: waits for leases, slots and backends are given up.
+  bool giving_up() const { return reader_.eof() || stopping_; }
+  // Notified with what changes giving_up().
+  async::WaitList& nudges() { return nudges_; }
+  // Waits while the client does not read what it is sent.
+  async::Task<> wait_for_room();
+  // The next entry, answering BAD for malformed ones. False: the client has finished, or is to be stopped.
+  async::Task<bool> next(Entry& entry);
+  // CAPABILITY, NOOP, ID, ENABLE, LOGOUT… of any state that need no backend. False: not one of them.
+  bool answer_locally(const Entry& entry, std::string_view capabilities);
+  void say_bye(std::string_view text);
+  // The backend has gone, or something else that ends the session from a callback.
+  void end(const std::string& reason);
+  // At most this long from now on: the client has finished sending.
+  void limit_rest(base::Millis limit);
+  void waiting_for(std::string what) { waiting_for_ = std::move(what); }
+  void now_in(std::string mailbox) { mailbox_ = std::move(mailbox); }
+
+ private:
+  static constexpr size_t kNowhere = static_cast<size_t>(-1);
+
+  async::Task<> converse();
+  async::Task<> talk();
+  async::Task<> before_login();
+  async::Task<> start_tls(const Entry& entry);
+  async::Task<> start_tls_now();
+  void greet();
+  std::string capabilities_before_login() const;
+  bool login_allowed() const;
+
+  // login_commands.cc
+  async::Task<> login(const Entry& entry);
+  async::Task<> authenticate(const Entry& entry);
+  async::Task<bool> sasl_line(std::string& line, std::string_view challenge);
+  async::Task<> decide(std::string tag, auth::Credential credential);
+  async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
+  async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
+  async::Task<> refuse(std::string tag, std::string user);
+  void unavailable(const std::string& tag, std::string_view code, std::string_view why);
+  void begin_trace(const std::string& user);
+
+  void on_client_data() noexcept override;
+  void on_client_eof() noexcept override;
+  void on_client_lost(const std::string& reason) noexcept override;
+  void on_client_drained() noexcept override;
+  void on_client_octets(std::string_view octets) noexcept override;
+  void on_literal_wanted() noexcept override;
+  void on_timer();
+  std::optional<base::IpAddress> counted_address() const;
+
+  Host& host_;
+  ServicePtr service_;
+  const config::Listener* listener_;
+  uint64_t id_;
+  std::string label_;
+  std::unique_ptr<net::Stream> stream_;
+  std::unique_ptr<ProtocolTrace> trace_;
+  ClientReader reader_;
+  ClientWriter writer_;
+  async::TaskScope scope_;
+  async::Timer timer_;  // login, then idle time
+  async::WaitList nudges_;
+  State state_ = State::kConnected;
+  std::unique_ptr<AfterLogin> after_login_;
+
+  std::string user_;
+  std::string backend_name_;
+  std::string server_name_;
+  std::string mailbox_;
+  std::string waiting_for_;
+  std::string end_reason_;
+  uint64_t commands_ = 0;
+  base::Instant connected_at_;
+  base::Instant last_heard_;
+  bool stopping_ = false;
+  bool said_bye_ = false;
+  size_t destination_ = kNowhere;
+  bool adopted_ = false;  // came by a hand-over
+  HandedOver hand_over_;
+};
+
+// What a session does once its user is known: `exclusive` or `unrestricted` (later `shared`). Owned by its
+// session.
+class AfterLogin {
+ public:
+  virtual ~AfterLogin() = default;
+  // Executes what the client says until it logs out or goes.
+  virtual async::Task<> serve() = 0;
+  // When serve() has ended, however: closes the backend connection, gives leases back. Not cancelled.
+  virtual async::Task<> finish() = 0;
+  // From the stream's callbacks.
+  virtual void on_client_octets(std::string_view) noexcept {}
+  virtual void on_client_eof() noexcept {}
+  virtual void on_client_drained() noexcept {}
+  // The session is to end gracefully.
+  virtual void on_shut_down() noexcept {}
+};
+
+}  // namespace imapmux::session

@@ -1,0 +1,94 @@
+#include "session/client_writer.h"
+
+#include "wire/writer.h"
+
+namespace imapmux::session {
+
+void ClientWriter::emit(std::string_view octets) {
+  if (broken_) return;
+  if (trace_) trace_->client_got(octets);
+  stream_->write(octets);
+}
+
+void ClientWriter::line(std::string_view prefix, std::string_view text) {
+  if (inside_) {
+    deferred_.append(prefix).append(" ").append(text).append("\r\n");
+    return;
+  }
+  emit(prefix);
+  emit(" ");
+  emit(text);
+  emit("\r\n");
+}
+
+void ClientWriter::untagged(std::string_view text) {
+  line("*", text);
+}
+
+void ClientWriter::tagged(std::string_view tag, std::string_view text) {
+  line(tag, text);
+}
+
+void ClientWriter::tagged(std::string_view tag, const backend::TaggedReply& reply) {
+  std::string text = reply.status == wire::ResponseName::kOk   ? "OK "
+                     : reply.status == wire::ResponseName::kNo ? "NO "
+                                                               : "BAD ";
+  // Capabilities are the proxy's to tell; its own list differs from the backend's.
+  if (!reply.code.empty() && reply.code != "CAPABILITY") {
+    text += "[" + reply.code;
+    if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;
+    text += "] ";
+  }
+  text += reply.text.empty() ? "done" : reply.text;
+  line(tag, text);
+}
+
+void ClientWriter::go_ahead(std::string_view text) {
+  line("+", text);
+}
+
+void ClientWriter::pass_line(std::string_view response) {
+  if (inside_) {
+    deferred_.append(response).append("\r\n");
+    return;
+  }
+  emit(response);
+  emit("\r\n");
+}
+
+std::string ClientWriter::announce(const backend::LiteralStart& literal) {
+  return (literal.literal8 ? "~{" : "{") + std::to_string(literal.size) + "}\r\n";
+}
+
+void ClientWriter::pass_start(std::string_view response, const backend::LiteralStart& literal) {
+  emit(response);
+  emit(announce(literal));
+  inside_ = true;
+}
+
+void ClientWriter::pass_literal(std::string_view octets) {
+  emit(octets);
+}
+
+void ClientWriter::pass_text(std::string_view text, const backend::LiteralStart* literal) {
+  emit(text);
+  if (literal) {
+    emit(announce(*literal));
+    return;
+  }
+  emit("\r\n");
+  inside_ = false;
+  emit(deferred_);
+  deferred_.clear();
+}
+
+void ClientWriter::pass_through(std::string_view octets) {
+  if (trace_) trace_->client_got(octets);
+  stream_->write_through(octets);
+}
+
+void ClientWriter::abandon_response() {
+  if (inside_) broken_ = true;
+}
+
+}  // namespace imapmux::session

@@ -1,0 +1,57 @@
+// What a client is told. All lines of a session go through here, so that none lands inside another response:
+// while a response with literals is passed on piece by piece, other lines wait for its end.
+//
+// Part of a ClientSession, on its thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "backend/backend_connection.h"
+#include "net/stream.h"
+#include "session/protocol_trace.h"
+
+namespace imapmux::session {
+
+class ClientWriter {
+ public:
+  void set_stream(net::Stream* stream) { stream_ = stream; }
+  void set_trace(ProtocolTrace* trace) { trace_ = trace; }
+
+  // "* text"
+  void untagged(std::string_view text);
+  // "tag text", as in "OK NOOP completed", "BAD [CODE] text".
+  void tagged(std::string_view tag, std::string_view text);
+  // A backend's answer under the client's tag.
+  void tagged(std::string_view tag, const backend::TaggedReply& reply);
+  // "+ text"
+  void go_ahead(std::string_view text);
+  // A response as a backend wrote it, without its line end.
+  void pass_line(std::string_view line);
+  // The same for one with a literal: pass_start(), pass_literal()…, pass_text(), until there is no more
+  // literal.
+  void pass_start(std::string_view line, const backend::LiteralStart& literal);
+  void pass_literal(std::string_view octets);
+  void pass_text(std::string_view text, const backend::LiteralStart* literal);
+  // Octets of a relay.
+  void pass_through(std::string_view octets);
+
+  bool inside_response() const { return inside_; }
+  // The rest of the response that is being passed on will never come.
+  void abandon_response();
+  size_t unsent() const { return stream_->unsent(); }
+
+ private:
+  void line(std::string_view prefix, std::string_view text);
+  void emit(std::string_view octets);
+  static std::string announce(const backend::LiteralStart& literal);
+
+  net::Stream* stream_ = nullptr;
+  ProtocolTrace* trace_ = nullptr;
+  bool inside_ = false;
+  bool broken_ = false;
+  std::string deferred_;
+};
+
+}  // namespace imapmux::session

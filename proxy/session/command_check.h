@@ -1,0 +1,23 @@
+// Whether a command is one that the proxy understands down to its arguments: what it does not understand it
+// does not forward, since it could open a mailbox without a lease or set state on the connection. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wire/command_parser.h"
+
+namespace imapmux::session {
+
+// Nothing if the command is fine; else fit for "tag BAD problem".
+std::optional<std::string> problem_with(const wire::Command& command);
+
+// The mailbox names that a command opens (wire::Opens), decoded: one, or two for RENAME (old, new). Empty if
+// malformed.
+std::vector<std::string> opened_mailboxes(const wire::Command& command);
+
+// STATUS's items in upper case; only after problem_with() found nothing.
+std::vector<std::string> status_items(const wire::Command& command);
+
+}  // namespace imapmux::session

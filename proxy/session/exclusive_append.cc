@@ -1,0 +1,122 @@
+// ExclusiveSession: APPEND, whose messages are streamed and never held whole.
+#include "session/command_check.h"
+#include "session/exclusive_session.h"
+#include "wire/writer.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using Place = mailbox::MailboxArbiter::Ticket::Place;
+
+std::string literal_head(uint64_t size, bool literal8, wire::LiteralForm form) {
+  return std::string(literal8 ? "~{" : "{") + std::to_string(size) +
+         (form == wire::LiteralForm::kPlus ? "+}\r\n" : "}\r\n");
+}
+
+}  // namespace
+
+Task<> ExclusiveSession::append(Entry entry) {
+  const std::string tag = entry.command.tag;
+  if (entry.kind != Entry::Kind::kUpload) {
+    answer(tag, "BAD APPEND takes a literal");
+    co_return;
+  }
+  if (entry.literal_size > client_.config().limits.max_message_size) {
+    co_await skip_upload(entry.literal_waits);
+    answer(tag, "NO [TOOBIG] The message is too big");
+    co_return;
+  }
+  co_await learn_delimiter();
+  const auto key = naming_->key(opened_mailboxes(entry.command).front());
+  if (!is_selected(key)) {
+    auto allowed = co_await lease("", {{key, mailbox::LeaseKind::kAppend}}, Place::kAsHolder);
+    if (allowed == Allowed::kNo) {
+      co_await skip_upload(entry.literal_waits);
+      answer(tag, "NO [INUSE] Mailbox is in use");
+      co_return;
+    }
+  }
+
+  const auto backend_tag = connection().next_tag();
+  auto head = wire::write_command(backend_tag, entry.command.text, connection().literal_form());
+  if (head.pieces.empty()) {
+    co_await skip_upload(entry.literal_waits);
+    release(key);
+    answer(tag, "BAD The arguments are malformed");
+    co_return;
+  }
+  head.pieces.back().resize(head.pieces.back().size() - 2);  // the literal goes on where CRLF stands
+  head.pieces.back() += literal_head(entry.literal_size, entry.literal8, connection().literal_form());
+
+  backend::PendingReply pending(connection());
+  connection().send(backend_tag, head.pieces.front(), pending);
+  bool wanted = true;
+  for (size_t i = 1; i < head.pieces.size() && wanted; ++i) {
+    auto go = co_await connection().continuation(backend_tag);
+    wanted = go == backend::BackendConnection::Go::kContinue;
+    if (wanted) connection().send_more(head.pieces[i]);
+  }
+  if (wanted && connection().literal_form() == wire::LiteralForm::kSynchronising) {
+    auto go = co_await connection().continuation(backend_tag);
+    wanted = go == backend::BackendConnection::Go::kContinue;
+  }
+  if (!wanted) {  // refused before the message: over quota, no such mailbox
+    co_await skip_upload(entry.literal_waits);
+  } else {
+    if (entry.literal_waits) client_.writer().go_ahead("OK");
+    co_await send_literals(backend_tag);
+  }
+  auto reply = co_await pending.wait();
+  release(key);
+  answer(tag, reply);
+}
+
+// The message, and with MULTIAPPEND the others behind it.
+Task<> ExclusiveSession::send_literals(const std::string& tag) {
+  auto& reader = client_.reader();
+  const auto form = connection().literal_form();
+  for (;;) {
+    while (!reader.upload_ready()) {
+      broken_upload_ = true;  // should we be cancelled here, the backend must not get an end
+      co_await reader.arrivals().wait();
+    }
+    while (connection().unsent() > net::Stream::kHighWatermark) {
+      broken_upload_ = true;
+      co_await progress_.wait();
+    }
+    auto part = reader.take_upload();
+    switch (part.kind) {
+      case UploadPart::Kind::kData:
+        connection().send_more(part.octets);
+        break;
+      case UploadPart::Kind::kLiteralEnd:
+        break;
+      case UploadPart::Kind::kTail:
+        connection().send_more(part.octets + "\r\n");
+        broken_upload_ = false;
+        co_return;
+      case UploadPart::Kind::kLiteral: {
+        connection().send_more(part.octets + literal_head(part.literal_size, part.literal8, form));
+        if (form == wire::LiteralForm::kSynchronising) {
+          auto go = co_await connection().continuation(tag);
+          if (go == backend::BackendConnection::Go::kAnswered) {
+            broken_upload_ = false;
+            co_await skip_upload(part.literal_waits);
+            co_return;
+          }
+        }
+        if (part.literal_waits) client_.writer().go_ahead("OK");
+        break;
+      }
+      case UploadPart::Kind::kBad:
+      case UploadPart::Kind::kEnd:
+        // The client has gone, or its command turned out malformed behind a literal: the backend must not
+        // take the part for a whole.
+        broken_upload_ = true;
+        throw net::ConnectionLost(net::Side::kClient, "the client's upload broke off");
+    }
+  }
+}
+
+}  // namespace imapmux::session

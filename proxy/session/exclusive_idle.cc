@@ -1,0 +1,76 @@
+// ExclusiveSession: IDLE (RFC 2177), offered whether or not the backend has it.
+#include "base/bytes.h"
+#include "session/exclusive_session.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using base::Millis;
+
+bool is_done(std::string_view line) {
+  while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.remove_suffix(1);
+  return base::equals_ignore_case(line, "DONE");
+}
+
+}  // namespace
+
+bool ExclusiveSession::idle_ends() const {
+  return !client_.reader().empty() || client_.stopping();
+}
+
+Task<> ExclusiveSession::idle(Entry entry) {
+  auto& reader = client_.reader();
+  auto& loop = client_.host().loop();
+  client_.writer().go_ahead("idling");
+  reader.expect_line();
+  bool backend_idles = selected_ && backend_can().has("IDLE");
+  while (!idle_ends()) {
+    const auto until = loop.now() + seat_.backend->poll_interval;
+    if (backend_idles) {
+      co_await idle_on_backend(until);
+    } else {
+      co_await wait_idly(until);
+    }
+    // UW, Courier and imap4d have IDLE and push nothing: changes come with NOOP only.
+    if (selected_ && !idle_ends()) co_await connection().run("NOOP");
+  }
+  if (client_.stopping() || reader.front().kind == Entry::Kind::kEnd) co_return;
+  const Entry line = reader.take();
+  const bool done = line.kind == Entry::Kind::kLine && is_done(line.line);
+  answer(entry.command.tag, done ? "OK IDLE completed" : "BAD IDLE ends with DONE");
+  reader.expect_commands();
+}
+
+// Until then, or until the client ends it; now and then a word, so that phones behind NAT that vanished are
+// missed.
+Task<> ExclusiveSession::wait_idly(base::Instant until) {
+  auto& loop = client_.host().loop();
+  const auto keepalive = client_.config().limits.idle_keepalive;
+  auto next_word = loop.now() + keepalive;
+  while (!idle_ends() && loop.now() < until) {
+    const auto wake = std::min(until, next_word);
+    co_await client_.reader().arrivals().wait_for(std::chrono::duration_cast<Millis>(wake - loop.now()));
+    if (idle_ends() || loop.now() < next_word) continue;
+    client_.writer().untagged("OK Still here");
+    next_word = loop.now() + keepalive;
+  }
+}
+
+Task<> ExclusiveSession::idle_on_backend(base::Instant until) {
+  const auto tag = connection().next_tag();
+  backend::PendingReply pending(connection());
+  connection().send(tag, tag + " IDLE\r\n", pending);
+  auto go = co_await connection().continuation(tag);
+  if (go == backend::BackendConnection::Go::kAnswered) {
+    co_await wait_idly(until);  // it refused: polled like the others
+    co_return;
+  }
+  connection().expect_silence();
+  co_await wait_idly(until);
+  connection().send_more("DONE\r\n");
+  connection().expect_answers();
+  co_await pending.wait();
+}
+
+}  // namespace imapmux::session

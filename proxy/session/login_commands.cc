@@ -1,0 +1,284 @@
+// LOGIN and AUTHENTICATE: who the client is, which worker owns the account, what the backend says.
+#include "backend/open.h"
+#include "base/log.h"
+#include "routing/router.h"
+#include "session/client_session.h"
+#include "session/exclusive_session.h"
+#include "session/relay_session.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using base::Secret;
+using config::Mechanism;
+
+bool offers(const config::Listener& listener, std::string_view mechanism) {
+  if (mechanism == "PLAIN") return listener.auth_plain;
+  if (mechanism == "LOGIN") return listener.auth_login;
+  if (mechanism == "XOAUTH2") return listener.auth_xoauth2;
+  if (mechanism == "OAUTHBEARER") return listener.auth_oauthbearer;
+  return false;
+}
+
+std::optional<auth::Credential> parse_message(std::string_view mechanism, std::string_view encoded) {
+  const auto message = auth::decode_base64(encoded);
+  if (!message) return std::nullopt;
+  if (mechanism == "PLAIN") return auth::parse_plain(message->view());
+  if (mechanism == "XOAUTH2") return auth::parse_xoauth2(message->view());
+  return auth::parse_oauthbearer(message->view());
+}
+
+}  // namespace
+
+Task<> ClientSession::login(const Entry& entry) {
+  const std::string tag = entry.command.tag;
+  if (!login_allowed()) {
+    writer_.tagged(tag, "NO [PRIVACYREQUIRED] Log in with TLS");
+    reader_.expect_commands();
+    co_return;
+  }
+  auto reader = entry.command.reader();
+  auto user = reader.astring();
+  const bool spaced = reader.space();
+  auto password = reader.astring();
+  base::wipe(const_cast<Entry&>(entry).command.text);
+  if (!user || !spaced || !password || !reader.at_end() || user->empty() || user->size() > 1024) {
+    if (password) base::wipe(*password);
+    writer_.tagged(tag, "BAD LOGIN takes a user name and a password");
+    reader_.expect_commands();
+    co_return;
+  }
+  auth::Credential credential;
+  credential.mechanism = Mechanism::kLogin;
+  credential.authentication_id = std::move(*user);
+  credential.secret = Secret(*password);
+  base::wipe(*password);
+  co_await decide(tag, std::move(credential));
+}
+
+Task<bool> ClientSession::sasl_line(std::string& line, std::string_view challenge) {
+  writer_.go_ahead(challenge);
+  reader_.expect_line();
+  while (reader_.empty() && !stopping_) co_await reader_.arrivals().wait();
+  if (stopping_ || reader_.front().kind != Entry::Kind::kLine) co_return false;  // next() deals with it
+  Entry entry = reader_.take();
+  line = std::move(entry.line);
+  co_return true;
+}
+
+Task<> ClientSession::authenticate(const Entry& entry) {
+  const std::string tag = entry.command.tag;
+  auto reader = entry.command.reader();
+  const auto name = reader.atom();
+  const std::string mechanism = name ? base::upper(*name) : "";
+  std::optional<std::string> initial;
+  if (reader.space()) initial = std::string(reader.rest());
+  base::wipe(const_cast<Entry&>(entry).command.text);
+
+  std::string refusal;
+  if (!login_allowed()) {
+    refusal = "NO [PRIVACYREQUIRED] Log in with TLS";
+  } else if (!offers(*listener_, mechanism)) {
+    refusal = "NO [CANNOT] This mechanism is not offered";
+  }
+  if (!refusal.empty()) {
+    writer_.tagged(tag, refusal);
+    reader_.expect_commands();
+    co_return;
+  }
+
+  // The client's lines; RFC 4959: "=" is an empty initial response.
+  const bool two_steps = mechanism == "LOGIN";
+  std::string first;
+  std::string second;
+  if (initial) {
+    first = *initial == "=" ? "" : *initial;
+    base::wipe(*initial);
+  } else {
+    auto got = co_await sasl_line(first, two_steps ? "VXNlcm5hbWU6" : "");
+    if (!got) co_return;
+  }
+  if (two_steps && first != "*") {
+    auto got = co_await sasl_line(second, "UGFzc3dvcmQ6");
+    if (!got) co_return;
+  }
+
+  std::optional<auth::Credential> credential;
+  const bool given_up = first == "*" || second == "*";
+  if (given_up) {
+    // RFC 3501, 6.2.2: BAD
+  } else if (two_steps) {
+    auto user = auth::decode_base64(first);
+    auto password = auth::decode_base64(second);
+    if (user && password && !user->empty()) {
+      credential.emplace();
+      credential->mechanism = Mechanism::kAuthLogin;
+      credential->authentication_id = std::string(user->view());
+      credential->secret = std::move(*password);
+    }
+  } else {
+    credential = parse_message(mechanism, first);
+  }
+  base::wipe(first);
+  base::wipe(second);
+  if (!credential) {
+    writer_.tagged(tag, given_up ? "BAD Cancelled" : "BAD The response is malformed");
+    reader_.expect_commands();
+    co_return;
+  }
+  co_await decide(tag, std::move(*credential));
+}
+
+// Which backend, which worker; then the backend decides.
+Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
+  enter(State::kAuthenticating);
+  user_ = credential.user();
+  begin_trace(user_);
+  const routing::LoginFacts facts{.user = user_,
+                                  .listener = listener_->name,
+                                  .source = stream_->peer().address,
+                                  .sni = stream_->peer().sni};
+  const auto target = routing::route(config(), facts);
+  if (!target) {
+    base::log::info("login refused: session {} user={} no route", label_, user_);
+    co_await refuse(std::move(tag), user_);
+    co_return;
+  }
+  const size_t owner = mailbox::Accounts::owner(target->backend->name, target->login_name, host_.workers());
+  // A relay without a limit per user has nothing to share with the user's other sessions: it stays where it
+  // is.
+  const bool shares = target->backend->access != config::MailboxAccess::kUnrestricted ||
+                      target->backend->connections_per_user > 0;
+  if (shares && owner != host_.index()) {
+    co_await move_to(owner, std::move(tag), std::move(credential));
+    co_return;
+  }
+  co_await open_backend(std::move(tag), std::move(credential), *target);
+}
+
+Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential credential) {
+  // Nothing may be on its way out: the octets would be torn apart.
+  while (stream_->unsent() > 0) co_await async::sleep_for(base::Millis(1));
+  HandedOver out;
+  out.id = id_;
+  out.service = service_;
+  out.listener = listener_->name;
+  out.tag = std::move(tag);
+  out.connected_at = connected_at_;
+  stream_->set_handler(nullptr);
+  if (auto* tls = dynamic_cast<net::TlsStream*>(stream_.get())) {
+    out.tls = true;
+    out.kind = tls->kind();
+    out.transfer = tls->release(out.fd);
+  } else {
+    auto& tcp = static_cast<net::TcpStream&>(*stream_);  // NOLINT: a client's stream is one of the two
+    out.kind = tcp.kind();
+    out.fd = tcp.release();
+  }
+  out.unread = reader_.take_held();
+  out.credential = std::move(credential);
+  destination_ = worker;
+  hand_over_ = std::move(out);
+  host_.shared().counters.hand_overs.fetch_add(1, std::memory_order_relaxed);
+}
+
+Task<> ClientSession::open_backend(std::string tag, auth::Credential credential, routing::Target target) {
+  const auto& backend = *target.backend;
+  const auto servers = service_->backends.at(backend.name);
+  backend_name_ = backend.name;
+
+  auto account = host_.accounts().get(backend.name, target.login_name);
+  waiting_for_ = "a connection to " + backend.name;
+  auto slot = co_await mailbox::Account::take_slot(account, host_.loop(), backend.connections_per_user,
+                                                   backend.lease_wait, [this] { return stopping_; });
+  waiting_for_.clear();
+  if (!slot) {
+    unavailable(tag, "LIMIT", "Too many connections of this user");
+    co_return;
+  }
+
+  std::unique_ptr<backend::BackendConnection> connection;
+  backend::LoginOutcome outcome;
+  std::string problem;
+  try {
+    connection = co_await backend::open_connection(host_.loop(), servers, target.login_name,
+                                                   config().limits.tcp_keepalive);
+    server_name_ = connection->server->endpoint.to_string();
+    outcome = co_await backend::log_in(*connection, backend, credential, target.login_name);
+  } catch (const backend::BackendUnavailable& error) {
+    problem = error.what();
+  } catch (const net::ConnectionLost& lost) {
+    problem = lost.what();
+  }
+  if (!problem.empty()) {
+    base::log::warn("login impossible: session {} user={} backend={}: {}", label_, user_, backend.name,
+                    problem);
+    unavailable(tag, "UNAVAILABLE", "The mail server can't be reached");
+    co_return;
+  }
+
+  switch (outcome.verdict) {
+    case backend::LoginVerdict::kNoSlot:
+      base::log::warn("login impossible: session {} user={} backend={} has no room: {}", label_, user_,
+                      backend.name, outcome.reply.text);
+      co_await connection->close(base::Millis(1'000));
+      unavailable(tag, "UNAVAILABLE", "The mail server takes no more connections of this user");
+      co_return;
+    case backend::LoginVerdict::kRefused:
+      base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
+                      outcome.reply.text);
+      co_await connection->close(base::Millis(1'000));
+      connection.reset();
+      slot = {};
+      if (!outcome.challenge.empty()) {
+        std::string ignored;
+        auto answered = co_await sasl_line(ignored, outcome.challenge);
+        if (!answered) co_return;
+      }
+      co_await refuse(std::move(tag), user_);
+      co_return;
+    case backend::LoginVerdict::kAccepted:
+      break;
+  }
+
+  host_.shared().throttle.succeeded(counted_address(), user_);
+  host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
+  base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_, backend.name,
+                  server_name_, target.login_name, stream_->peer().tls);
+  reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
+  Seat seat{std::move(slot), std::move(connection), target.login_name, &backend, servers};
+  if (backend.access == config::MailboxAccess::kUnrestricted) {
+    enter(State::kRelaying);
+    after_login_ = std::make_unique<RelaySession>(*this, std::move(seat), std::move(tag));
+  } else {
+    enter(State::kAuthenticated);
+    auto exclusive = std::make_unique<ExclusiveSession>(*this, std::move(seat));
+    writer_.tagged(tag, "OK [CAPABILITY " + exclusive->capabilities() + "] Logged in");
+    after_login_ = std::move(exclusive);
+    reader_.expect_commands();
+  }
+}
+
+Task<> ClientSession::refuse(std::string tag, std::string user) {
+  host_.shared().counters.logins_refused.fetch_add(1, std::memory_order_relaxed);
+  const auto delay = host_.shared().throttle.failed(counted_address(), user,
+                                                    config().limits.auth_failure_delay, host_.loop().now());
+  co_await async::sleep_for(delay);
+  // The same words whether the user exists or not.
+  writer_.tagged(tag, "NO [AUTHENTICATIONFAILED] Authentication failed");
+  user_.clear();
+  backend_name_.clear();
+  server_name_.clear();
+  enter(State::kNotAuthenticated);
+  reader_.expect_commands();
+}
+
+void ClientSession::unavailable(const std::string& tag, std::string_view code, std::string_view why) {
+  host_.shared().counters.logins_unavailable.fetch_add(1, std::memory_order_relaxed);
+  writer_.tagged(tag, "NO [" + std::string(code) + "] " + std::string(why));
+  enter(State::kNotAuthenticated);
+  reader_.expect_commands();
+}
+
+}  // namespace imapmux::session

@@ -1,0 +1,116 @@
+#include "session/protocol_trace.h"
+
+#include "base/log.h"
+
+namespace imapmux::session {
+namespace {
+
+constexpr size_t kLongest = 512;
+
+// Message texts that came as quoted strings or short literals: everything behind the first such item.
+std::string_view without_bodies(std::string_view line) {
+  for (const std::string_view item : {"BODY[", "RFC822 ", "RFC822.TEXT ", "RFC822.HEADER ", "BINARY["}) {
+    const auto at = line.find(item);
+    if (at != std::string_view::npos) line = line.substr(0, at + item.size());
+  }
+  return line;
+}
+
+}  // namespace
+
+ProtocolTrace::ProtocolTrace(std::string label)
+    : label_(std::move(label)), commands_({.max_command = 1024 * 1024, .max_literal = 64 * 1024}) {}
+
+void ProtocolTrace::log(std::string_view direction, std::string_view text) {
+  base::log::info("trace {} {} {}", label_, direction, text.substr(0, kLongest));
+}
+
+void ProtocolTrace::client_said(std::string_view octets) {
+  using Event = wire::CommandParser::Event;
+  while (!octets.empty() && !stopped_) {
+    if (lines_) {
+      if (commands_.next_line(octets) != Event::kCommand) continue;
+      log("C:", secret_tag_.empty() ? commands_.line() : std::string_view("***"));
+      if (idling_) lines_ = idling_ = false;
+      continue;
+    }
+    switch (commands_.next(octets)) {
+      case Event::kCommand:
+        log_command(commands_.take(), "");
+        break;
+      case Event::kLiteralStart: {
+        const auto size = commands_.literal_size();
+        log_command(commands_.take(), "{" + std::to_string(size) + " octets}");
+        break;
+      }
+      case Event::kBad:
+        log("C:", commands_.tag() + " (malformed)");
+        break;
+      case Event::kTooLong:
+        log("C:", "(too long)");
+        stopped_ = true;
+        break;
+      case Event::kNeedMore:
+      case Event::kContinue:
+      case Event::kLiteralData:
+      case Event::kLiteralEnd:
+        break;
+    }
+  }
+}
+
+void ProtocolTrace::log_command(const wire::Command& command, std::string_view tail) {
+  using wire::Verb;
+  if (command.verb == Verb::kLogin) {
+    log("C:", command.tag + " LOGIN ***");
+    return;
+  }
+  if (command.verb == Verb::kAuthenticate) {
+    auto reader = command.reader();
+    const auto mechanism = reader.atom();
+    log("C:", command.tag + " AUTHENTICATE " + std::string(mechanism.value_or("")) +
+                  (reader.at_end() ? "" : " ***"));
+    secret_tag_ = command.tag;
+    lines_ = true;
+    return;
+  }
+  if (command.verb == Verb::kIdle) lines_ = idling_ = true;
+  log("C:", command.tag + " " + command.text + std::string(tail));
+}
+
+void ProtocolTrace::client_got(std::string_view octets) {
+  using Event = wire::ResponseParser::Event;
+  while (!octets.empty() && !stopped_) {
+    switch (responses_.next(octets)) {
+      case Event::kNeedMore:
+        return;
+      case Event::kResponse:
+        log_response(responses_.response());
+        break;
+      case Event::kLiteralData:
+        break;
+      case Event::kText:
+        log("S:", "… " + std::string(without_bodies(responses_.text())));
+        break;
+      case Event::kMalformed:
+        stopped_ = true;
+        break;
+    }
+  }
+}
+
+void ProtocolTrace::log_response(const wire::Response& response) {
+  if (response.kind == wire::Response::Kind::kContinuation && !secret_tag_.empty()) {
+    log("S:", "+ ***");
+    return;
+  }
+  if (response.kind == wire::Response::Kind::kTagged) {
+    if (response.tag == secret_tag_) secret_tag_.clear();
+    if (secret_tag_.empty()) lines_ = idling_ = false;
+  }
+  std::string text(without_bodies(response.line));
+  if (response.literal_follows) text += "{" + std::to_string(responses_.literal_size()) + " octets}";
+  log("S:", text);
+}
+
+}  // namespace imapmux::session

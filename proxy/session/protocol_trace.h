@@ -1,0 +1,37 @@
+// Logs one session's dialogue (log.protocol_trace) without passwords and message bodies.
+//
+// Fed with the octets as they pass, on both sides of a relay too, so it parses for itself. Made only for
+// sessions that are traced; owned by its session.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "wire/command_parser.h"
+#include "wire/response_parser.h"
+
+namespace imapmux::session {
+
+class ProtocolTrace {
+ public:
+  explicit ProtocolTrace(std::string label);
+  void client_said(std::string_view octets);
+  void client_got(std::string_view octets);
+  // Encrypted or compressed from here on.
+  void stop() { stopped_ = true; }
+
+ private:
+  void log_command(const wire::Command& command, std::string_view tail);
+  void log_response(const wire::Response& response);
+  void log(std::string_view direction, std::string_view text);
+
+  std::string label_;
+  wire::CommandParser commands_;
+  wire::ResponseParser responses_;
+  std::string secret_tag_;  // of an AUTHENTICATE that is not answered yet: every line is secret
+  bool idling_ = false;     // the next line is DONE
+  bool lines_ = false;      // lines, not commands, come from the client
+  bool stopped_ = false;
+};
+
+}  // namespace imapmux::session

@@ -1,0 +1,104 @@
+#include "session/relay_session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "session/capability_list.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+
+// How long a backend may go on answering when the client has finished sending.
+constexpr base::Millis kAfterEof{30'000};
+
+}  // namespace
+
+RelaySession::RelaySession(ClientSession& client, Seat seat, std::string tag)
+    : client_(client), seat_(std::move(seat)), tag_(std::move(tag)) {}
+
+Task<> RelaySession::serve() {
+  auto& connection = *seat_.connection;
+  client_.writer().tagged(
+      tag_,
+      "OK [CAPABILITY " + relayed_capabilities(connection.capabilities(), *seat_.backend) + "] Logged in");
+  const std::string rest = connection.take_rest();
+  backend_ = connection.take_stream();
+  backend_->set_handler(this);
+  backend_->start_reading();
+  if (!rest.empty()) to_client(rest);
+  const std::string unread = client_.reader().start_relaying();
+  if (!unread.empty()) to_backend(unread);
+  if (client_.reader().eof()) on_client_eof();
+  if (connection.lost()) on_lost(connection.lost_reason());
+  co_await ended_.wait();
+  if (!backend_problem_.empty()) {
+    say_bye("[UNAVAILABLE] The mail server has gone");
+    client_.end(backend_problem_);
+  } else if (client_.stopping()) {
+    say_bye("[UNAVAILABLE] The proxy is shutting down");
+    client_.end("shutdown");
+  }
+}
+
+Task<> RelaySession::finish() {
+  if (backend_) backend_->set_handler(nullptr);
+  // Closing is all that can be done: a LOGOUT could land inside a literal.
+  backend_.reset();
+  co_return;
+}
+
+void RelaySession::to_client(std::string_view octets) {
+  client_.writer().pass_through(octets);
+  const auto last = octets.substr(octets.size() - std::min(octets.size(), tail_.size()));
+  std::memcpy(tail_.data(), last.data(), last.size());
+  tail_size_ = last.size();
+  if (client_.writer().unsent() > net::Stream::kHighWatermark) backend_->stop_reading();
+}
+
+void RelaySession::to_backend(std::string_view octets) {
+  backend_->write_through(octets);
+  if (backend_->unsent() > net::Stream::kHighWatermark) client_.reader().pause_relay();
+}
+
+void RelaySession::on_client_octets(std::string_view octets) noexcept {
+  if (backend_) to_backend(octets);
+}
+
+void RelaySession::on_client_eof() noexcept {
+  if (!backend_) return;
+  backend_->finish();
+  client_.limit_rest(kAfterEof);
+}
+
+void RelaySession::on_client_drained() noexcept {
+  if (backend_) backend_->start_reading();
+}
+
+void RelaySession::on_data(std::string_view chunk) noexcept {
+  to_client(chunk);
+}
+
+void RelaySession::on_eof() noexcept {
+  on_lost("closed by the server");
+}
+
+void RelaySession::on_lost(const std::string& reason) noexcept {
+  const std::string_view tail(tail_.data(), tail_size_);
+  const bool was_told = tail.find("* BYE") != std::string_view::npos || client_.reader().eof();
+  if (!was_told) backend_problem_ = reason;
+  ended_.set();
+}
+
+void RelaySession::on_drained() noexcept {
+  client_.reader().resume_relay();
+}
+
+void RelaySession::say_bye(std::string_view text) {
+  const std::string_view tail(tail_.data(), tail_size_);
+  // In the middle of a response our words would become part of it.
+  if (tail.empty() || tail.ends_with("\n")) client_.say_bye(text);
+}
+
+}  // namespace imapmux::session

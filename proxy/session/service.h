@@ -1,0 +1,110 @@
+// What sessions find around them: the running configuration with what was made from it, and their worker.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "auth/auth_throttle.h"
+#include "auth/sasl.h"
+#include "backend/backend_connection.h"
+#include "backend/backend_servers.h"
+#include "config/config.h"
+#include "mailbox/account.h"
+#include "mailbox/arbiter.h"
+#include "net/event_loop.h"
+#include "net/tls_stream.h"
+
+namespace imapmux::session {
+
+// One configuration, ready for use. Immutable but for the servers' own state; shared by all workers and by
+// the sessions that began under it. A reload makes a new one.
+struct Service {
+  config::ConfigPtr config;
+  // The sockets that are open, with the settings that hold for them now. A reload changes their settings;
+  // which sockets there are is fixed at the start.
+  std::vector<config::Listener> listeners;
+  std::map<std::string, std::shared_ptr<const net::ServerTls>> listener_tls;  // by listener name
+  std::map<std::string, std::shared_ptr<backend::BackendServers>> backends;   // by name
+  bool any_unrestricted = false;
+
+  // What a reload could not change, in words; empty at the start.
+  std::vector<std::string> needs_restart;
+
+  // Throws std::runtime_error if a certificate or another TLS file can't be used. `previous` may be null.
+  static std::shared_ptr<const Service> make(config::ConfigPtr config, const Service* previous);
+  const config::Listener* listener(const std::string& name) const;  // null if it is gone
+};
+using ServicePtr = std::shared_ptr<const Service>;
+
+// What the whole process counts. Any thread.
+struct Counters {
+  std::atomic<uint64_t> clients{0};   // connected now
+  std::atomic<uint64_t> sessions{0};  // since the start
+  std::atomic<uint64_t> logins{0};
+  std::atomic<uint64_t> logins_refused{0};
+  std::atomic<uint64_t> logins_unavailable{0};
+  std::atomic<uint64_t> commands{0};
+  std::atomic<uint64_t> in_use{0};  // answers NO [INUSE]
+  std::atomic<uint64_t> hand_overs{0};
+};
+
+// Shared by all workers for the whole run; thread-safe.
+struct Shared {
+  mailbox::MailboxArbiter arbiter;
+  auth::AuthThrottle throttle;
+  Counters counters;
+  std::atomic<uint64_t> session_ids{0};
+  std::atomic<mailbox::HolderId> holder_ids{0};
+};
+
+// A client on its way to the worker that owns its account. Owns the descriptor until it is adopted.
+struct HandedOver {
+  HandedOver() = default;
+  HandedOver(HandedOver&& other) noexcept;
+  HandedOver& operator=(HandedOver&& other) noexcept;
+  ~HandedOver();  // closes the descriptor if nobody took it
+
+  uint64_t id = 0;
+  int fd = -1;
+  net::SocketKind kind = net::SocketKind::kTcp;
+  bool tls = false;
+  net::TlsStream::Transfer transfer;
+  ServicePtr service;
+  std::string listener;
+  std::string unread;  // what the client sent behind its login
+  std::string tag;     // of the login that is to be answered
+  auth::Credential credential;
+  base::Instant connected_at{};
+};
+
+// What a login takes at a backend: a place of the account, a connection that is logged in. Moved to what
+// serves the session after login.
+struct Seat {
+  mailbox::Account::Slot slot;
+  std::unique_ptr<backend::BackendConnection> connection;
+  std::string login_name;
+  const config::Backend* backend = nullptr;  // owned by `servers`
+  std::shared_ptr<backend::BackendServers> servers;
+};
+
+class ClientSession;
+
+// The worker as its sessions see it. On the worker's thread.
+class Host {
+ public:
+  virtual net::EventLoop& loop() = 0;
+  virtual Shared& shared() = 0;
+  virtual mailbox::Accounts& accounts() = 0;
+  virtual size_t index() const = 0;
+  virtual size_t workers() const = 0;
+  virtual void hand_over(size_t worker, HandedOver client) = 0;
+  virtual void add(ClientSession& session) = 0;
+
+ protected:
+  ~Host() = default;
+};
+
+}  // namespace imapmux::session
