@@ -277,6 +277,7 @@ std::optional<LiteralStart> BackendConnection::literal_after(bool follows) const
 void BackendConnection::dispatch(const Response& response) {
   switch (response.kind) {
     case Response::Kind::kContinuation:
+      if (in_flight_.empty()) break;  // it must not count for a literal that is sent later
       ++continuations_;
       continuation_text_ = response.arguments;
       changed_.notify_all();

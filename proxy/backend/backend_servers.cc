@@ -26,8 +26,13 @@ int64_t millis(base::Instant now) {
 }  // namespace
 
 void ConnectionLimit::set_most(uint32_t most) {
-  const std::lock_guard lock(mutex_);
-  most_ = most;
+  Waiters granted;
+  {
+    const std::lock_guard lock(mutex_);
+    most_ = most;
+    granted = grant();
+  }
+  for (const auto& waiter : granted) waiter->granted();
 }
 
 bool ConnectionLimit::acquire(const std::shared_ptr<Waiter>& waiter) {
@@ -53,18 +58,23 @@ void ConnectionLimit::withdraw(const std::shared_ptr<Waiter>& waiter) {
 }
 
 void ConnectionLimit::release() {
-  std::vector<std::shared_ptr<Waiter>> granted;
+  Waiters granted;
   {
     const std::lock_guard lock(mutex_);
     --used_;
-    while (!waiters_.empty() && (most_ == 0 || used_ < most_)) {
-      granted.push_back(std::move(waiters_.front()));
-      waiters_.pop_front();
-      granted.back()->has_place = true;
-      ++used_;
-    }
+    granted = grant();
   }
   for (const auto& waiter : granted) waiter->granted();
+}
+
+ConnectionLimit::Waiters ConnectionLimit::grant() {
+  Waiters granted;
+  while (!waiters_.empty() && (most_ == 0 || used_ < most_)) {
+    granted.splice(granted.end(), waiters_, waiters_.begin());
+    granted.back()->has_place = true;
+    ++used_;
+  }
+  return granted;
 }
 
 uint32_t ConnectionLimit::in_use() const {

@@ -55,10 +55,14 @@ class ConnectionLimit {
   uint32_t waiting() const;
 
  private:
+  using Waiters = std::list<std::shared_ptr<Waiter>>;
+  // Gives free places to waiters, who are told when the mutex is free.
+  Waiters grant();
+
   mutable std::mutex mutex_;
   uint32_t most_ = 0;
   uint32_t used_ = 0;
-  std::list<std::shared_ptr<Waiter>> waiters_;
+  Waiters waiters_;
 };
 
 class BackendServers {

@@ -85,7 +85,8 @@ Task<LoginOutcome> finish(BackendConnection& connection, TaggedReply reply, std:
 LoginVerdict classify_refusal(const TaggedReply& reply) {
   for (const std::string_view code : {"LIMIT", "UNAVAILABLE", "INUSE", "SERVERBUG"})
     if (reply.code == code) return LoginVerdict::kNoSlot;
-  if (!reply.code.empty()) return LoginVerdict::kRefused;
+  // ALERT says nothing about the reason: "[ALERT] Too many simultaneous connections" (Gmail).
+  if (!reply.code.empty() && reply.code != "ALERT") return LoginVerdict::kRefused;
   // Cyrus: "Too many open connections (2 of 2 for user1)", without a code.
   const auto text = base::lower(reply.text);
   for (const std::string_view words : {"too many", "maximum number of connections", "connection limit"})

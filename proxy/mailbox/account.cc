@@ -12,17 +12,21 @@ async::Task<Account::Slot> Account::take_slot(std::shared_ptr<Account> account, 
   for (;;) {
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - scheduler.now());
     if (left.count() <= 0 || give_up()) {
-      account->freed_.notify_one();  // a wake-up that was meant for us goes on to the next
+      account->pass_on(most);
       co_return Slot();
     }
     try {
       co_await account->freed_.wait_for(left);
     } catch (const async::Cancelled&) {
-      account->freed_.notify_one();
+      account->pass_on(most);
       throw;
     }
     if (account->used_ < most) co_return Slot(account);
   }
+}
+
+void Account::pass_on(uint32_t most) {
+  if (used_ < most) freed_.notify_one();
 }
 
 std::shared_ptr<Account> Accounts::get(const std::string& backend, const std::string& login_name) {

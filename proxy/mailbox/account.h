@@ -53,6 +53,10 @@ class Account {
   uint32_t used() const { return used_; }
 
  private:
+  // A wake-up that was meant for one who gave up goes on to the next. Only where a place is free: who is
+  // woken for nothing loses its place in the line.
+  void pass_on(uint32_t most);
+
   std::string backend_;
   std::string login_name_;
   uint32_t used_ = 0;

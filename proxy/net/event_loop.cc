@@ -49,7 +49,6 @@ EventLoop::~EventLoop() {
 
 void EventLoop::run() {
   stopping_ = false;
-  uv_update_time(&loop_);  // the loop may have been made long ago
   {
     Turn turn(*this);
   }
@@ -78,7 +77,8 @@ void EventLoop::run_posted() {
 }
 
 EventLoop::Turn::Turn(EventLoop& loop) : loop_(loop) {
-  ++loop_.depth_;
+  // libuv reads the clock once per iteration: outside of one, and after a long callback, it is late.
+  if (++loop_.depth_ == 1) uv_update_time(&loop_.loop_);
   loop_.set_now(base::Instant(base::Millis(uv_now(&loop_.loop_))));
 }
 

@@ -203,6 +203,109 @@ TEST_F(AsyncTest, AQueueDeliversWhatWasPushedBeforeItWasClosed) {
   EXPECT_EQ(log.lines, (Lines{"1", "2", "end"}));
 }
 
+Task<> take_one(Queue<int>& queue, Log& log, std::string name) {
+  auto item = co_await queue.pop();
+  log.add(name + " " + (item ? std::to_string(*item) : "nothing"));
+}
+
+TEST_F(AsyncTest, ANotificationOfACancelledWaiterGoesToTheNextOne) {
+  TaskScope doomed(scheduler);
+  TaskScope scope(scheduler);
+  Queue<int> queue;
+  doomed.spawn(take_one(queue, log, "doomed"));
+  doomed.spawn(take_one(queue, log, "doomed too"));
+  scope.spawn(take_one(queue, log, "next"));
+  scheduler.run_ready();
+  queue.push(7);
+  doomed.cancel();
+  doomed.cancel();
+  scheduler.run_ready();
+  EXPECT_EQ(log.lines, Lines{"next 7"});
+  EXPECT_TRUE(scope.empty());
+  EXPECT_TRUE(doomed.empty());
+}
+
+Task<> join_and_note(TaskScope& scope, Log& log) {
+  co_await scope.join();
+  log.add("joined");
+}
+
+Task<> spawn_more(TaskScope& scope, Log& log, int more) {
+  co_await sleep_for(Millis(1));
+  if (more > 0) scope.spawn(spawn_more(scope, log, more - 1));
+  log.add(std::to_string(more));
+}
+
+TEST_F(AsyncTest, JoinWaitsForWhatTasksSpawnAndIsNotCancelled) {
+  TaskScope outer(scheduler);
+  auto scope = std::make_unique<TaskScope>(scheduler);
+  scope->spawn(spawn_more(*scope, log, 2));
+  outer.spawn(join_and_note(*scope, log));
+  scheduler.run_ready();
+  outer.cancel();
+  for (int i = 0; i < 5; ++i) scheduler.advance(Millis(1));
+  EXPECT_EQ(log.lines, (Lines{"2", "1", "0", "joined"}));
+  EXPECT_TRUE(outer.empty());
+}
+
+TEST_F(AsyncTest, AnEmptyScopeIsJoinedAtOnceAndByAnyNumberOfTasks) {
+  TaskScope outer(scheduler);
+  TaskScope scope(scheduler);
+  Event never;
+  outer.spawn(join_and_note(scope, log));
+  scheduler.run_ready();
+  EXPECT_EQ(log.lines, Lines{"joined"});
+  scope.spawn(wait_for_event(never, log, "no"));
+  outer.spawn(join_and_note(scope, log));
+  outer.spawn(join_and_note(scope, log));
+  scheduler.run_ready();
+  scope.cancel();
+  scheduler.run_ready();
+  EXPECT_EQ(log.lines, (Lines{"joined", "joined", "joined"}));
+}
+
+TEST_F(AsyncTest, ATimeoutAndANotificationInTheSameMomentAreANotification) {
+  TaskScope scope(scheduler);
+  Event event;
+  Timer timer(scheduler, [&] { event.set(); });
+  scope.spawn(wait_a_while(event, log));
+  scheduler.run_ready();
+  timer.start(Millis(50));
+  scheduler.advance(Millis(50));
+  EXPECT_EQ(log.lines, Lines{"notified"});
+}
+
+Task<> cancel_own_scope(TaskScope& scope, Log& log) {
+  scope.cancel();
+  log.add("goes on");
+  co_await sleep_for(Millis(0));
+  log.add("never");
+}
+
+TEST_F(AsyncTest, ATaskMayCancelItsOwnScope) {
+  TaskScope scope(scheduler);
+  Event never;
+  scope.spawn(cancel_own_scope(scope, log));
+  scope.spawn(stubborn(never, log));
+  scheduler.run_ready();
+  EXPECT_EQ(log.lines, (Lines{"goes on", "cancelled", "cancelled", "cancelled"}));
+}
+
+TEST_F(AsyncTest, ACancelledSleepOrQueueOrTimedWaitLeavesNoTimer) {
+  TaskScope scope(scheduler);
+  Event never;
+  Queue<int> queue;
+  scope.spawn(fail_after(Millis(1000)));
+  scope.spawn(wait_a_while(never, log));
+  scope.spawn(take_one(queue, log, "queue"));
+  scheduler.run_ready();
+  scope.cancel();
+  EXPECT_EQ(scheduler.next_timer(), base::Instant::max());
+  scheduler.run_ready();
+  EXPECT_TRUE(scope.empty());
+  EXPECT_TRUE(log.lines.empty());
+}
+
 Task<int> count_down(int n) {
   if (n == 0) co_return 0;
   auto below = co_await count_down(n - 1);
@@ -251,6 +354,34 @@ TEST_F(AsyncTest, ATimerThatRestartsItselfWithNoDelayDoesNotSpin) {
   timer->start(Millis(0));
   scheduler.advance(Millis(0));
   EXPECT_EQ(fired, 1);
+}
+
+TEST_F(AsyncTest, TimersOfTheSameTimeFireInTheOrderOfTheirStartAndNoneStarves) {
+  std::string order;
+  std::vector<std::unique_ptr<Timer>> timers;
+  for (size_t i = 0; i < 8; ++i)
+    timers.push_back(std::make_unique<Timer>(scheduler, [&, i] {
+      order += std::to_string(i);
+      if (i != 5) timers[i]->start(Millis(0));
+    }));
+  for (auto& timer : timers) timer->start(Millis(3));
+  scheduler.advance(Millis(3));
+  EXPECT_EQ(order, "01234567");
+  scheduler.advance(Millis(0));
+  EXPECT_EQ(order, "012345670123467");
+}
+
+TEST_F(AsyncTest, ATimerMayDestroyOthersThatAreDue) {
+  std::string order;
+  std::vector<std::unique_ptr<Timer>> timers(4);
+  for (size_t i = 0; i < 4; ++i)
+    timers[i] = std::make_unique<Timer>(scheduler, [&, i] {
+      order += std::to_string(i);
+      for (size_t other = i + 1; other < 4; ++other) timers[other].reset();
+    });
+  for (auto& timer : timers) timer->start(Millis(1));
+  scheduler.advance(Millis(1));
+  EXPECT_EQ(order, "0");
 }
 
 }  // namespace

@@ -1,0 +1,312 @@
+// Which server a user goes to, which are passed over, and how many connections one may have.
+#include "backend/backend_servers.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "backend/capabilities.h"
+
+namespace imapmux::backend {
+namespace {
+
+using base::Instant;
+using base::Millis;
+
+struct BackendServersTest : testing::Test {
+  bool failover = true;
+  uint32_t max_connections = 0;
+
+  // From a configuration of its own, as after a reload.
+  std::shared_ptr<BackendServers> make(int servers, const BackendServers* previous = nullptr) const {
+    auto config = std::make_shared<config::Config>();
+    config::Backend& backend = config->backends["old"];
+    backend.name = "old";
+    backend.failover = failover;
+    backend.max_connections = max_connections;
+    for (int i = 0; i < servers; ++i)
+      backend.servers.push_back({.host = "s" + std::to_string(i), .port = 143, .path = ""});
+    return BackendServers::make(config, backend, previous);
+  }
+  static std::vector<std::string> names(const std::vector<std::shared_ptr<BackendServers::Server>>& servers) {
+    std::vector<std::string> hosts;
+    for (const auto& server : servers) hosts.push_back(server->endpoint.host);
+    return hosts;
+  }
+  static Instant at(int millis) { return Instant(Millis(1'000'000 + millis)); }
+};
+
+TEST_F(BackendServersTest, AUserAlwaysGoesToTheSameServerWhateverTheCaseOfTheName) {
+  const auto servers = make(5);
+  const auto again = make(5);
+  for (int i = 0; i < 50; ++i) {
+    const std::string user = "user" + std::to_string(i);
+    const auto order = names(servers->candidates(user, at(0)));
+    EXPECT_EQ(order.size(), 5U);
+    EXPECT_EQ(std::set<std::string>(order.begin(), order.end()).size(), 5U);
+    EXPECT_EQ(names(again->candidates("USER" + std::to_string(i), at(7))), order);
+  }
+}
+
+TEST_F(BackendServersTest, UsersAreSpreadAndFewMoveWhenAServerIsAdded) {
+  const auto four = make(4);
+  const auto five = make(5);
+  std::map<std::string, int> share;
+  int moved = 0;
+  for (int i = 0; i < 400; ++i) {
+    const std::string user = "user" + std::to_string(i);
+    const auto before = names(four->candidates(user, at(0))).front();
+    const auto after = names(five->candidates(user, at(0))).front();
+    ++share[before];
+    if (after != before) {
+      ++moved;
+      EXPECT_EQ(after, "s4") << "nobody moves between the old ones";
+    }
+  }
+  for (const auto& [host, users] : share) EXPECT_GT(users, 50) << host;
+  EXPECT_LT(moved, 150);
+}
+
+TEST_F(BackendServersTest, AServerThatIsDownComesLastAndReturns) {
+  const auto servers = make(3);
+  const auto order = names(servers->candidates("bob", at(0)));
+  BackendServers::failed(*servers->candidates("bob", at(0)).front(), at(0));
+  EXPECT_EQ(names(servers->candidates("bob", at(0))),
+            (std::vector<std::string>{order[1], order[2], order[0]}));
+  EXPECT_EQ(names(servers->candidates("bob", at(999))).front(), order[1]);
+  EXPECT_EQ(names(servers->candidates("bob", at(1'000))), order);
+}
+
+TEST_F(BackendServersTest, WhenAllAreDownTheyAreTriedAllTheSame) {
+  const auto servers = make(2);
+  const auto order = servers->candidates("bob", at(0));
+  for (const auto& server : order) BackendServers::failed(*server, at(0));
+  EXPECT_EQ(servers->candidates("bob", at(0)), order);
+}
+
+TEST_F(BackendServersTest, TheDownPeriodDoublesTo30SecondsAndEndsWithASuccess) {
+  const auto servers = make(1);
+  auto& server = *servers->servers().front();
+  for (const int expected : {1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30, 30}) {
+    BackendServers::failed(server, at(0));
+    EXPECT_TRUE(BackendServers::is_down(server, at(expected * 1'000 - 1))) << expected;
+    EXPECT_FALSE(BackendServers::is_down(server, at(expected * 1'000))) << expected;
+  }
+  BackendServers::succeeded(server);
+  EXPECT_FALSE(BackendServers::is_down(server, at(0)));
+  EXPECT_EQ(server.connects.load(), 1U);
+  BackendServers::failed(server, at(0));
+  EXPECT_FALSE(BackendServers::is_down(server, at(1'000))) << "it begins anew";
+}
+
+TEST_F(BackendServersTest, WithoutFailoverAUsersOwnServerIsTheOnlyOne) {
+  const auto order = names(make(3)->candidates("bob", at(0)));
+  failover = false;
+  const auto servers = make(3);
+  EXPECT_EQ(names(servers->candidates("bob", at(0))), std::vector<std::string>{order.front()});
+  BackendServers::failed(*servers->candidates("bob", at(0)).front(), at(0));
+  EXPECT_EQ(names(servers->candidates("bob", at(0))), std::vector<std::string>{order.front()});
+}
+
+TEST_F(BackendServersTest, AReloadCarriesTheStateOfServersThatStayOver) {
+  max_connections = 1;
+  const auto before = make(2);
+  BackendServers::failed(*before->servers()[1], at(0));
+  ASSERT_TRUE(before->servers()[0]->limit->acquire(std::make_shared<ConnectionLimit::Waiter>()));
+  max_connections = 3;
+  const auto after = make(3, before.get());
+  EXPECT_EQ(after->servers()[0], before->servers()[0]);
+  EXPECT_EQ(after->servers()[0]->limit->in_use(), 1U);
+  EXPECT_TRUE(BackendServers::is_down(*after->servers()[1], at(0)));
+  EXPECT_FALSE(BackendServers::is_down(*after->servers()[2], at(0)));
+  after->servers()[0]->limit->release();
+}
+
+TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
+  max_connections = 1;
+  const auto before = make(1);
+  auto& limit = *before->servers()[0]->limit;
+  int granted = 0;
+  for (int i = 0; i < 4; ++i) {
+    auto waiter = std::make_shared<ConnectionLimit::Waiter>();
+    waiter->granted = [&] { ++granted; };
+    limit.acquire(waiter);
+  }
+  max_connections = 3;
+  make(1, before.get());
+  EXPECT_EQ(granted, 2);
+  EXPECT_EQ(limit.in_use(), 3U);
+  max_connections = 0;
+  make(1, before.get());
+  EXPECT_EQ(granted, 3);
+  EXPECT_EQ(limit.waiting(), 0U);
+}
+
+struct ConnectionLimitTest : testing::Test {
+  using Waiter = ConnectionLimit::Waiter;
+  std::shared_ptr<ConnectionLimit> limit = std::make_shared<ConnectionLimit>();
+  std::string granted;
+
+  std::shared_ptr<Waiter> waiter(const std::string& name) {
+    auto made = std::make_shared<Waiter>();
+    made->granted = [this, name] { granted += name + " "; };
+    return made;
+  }
+};
+
+TEST_F(ConnectionLimitTest, WithoutALimitThereIsAlwaysAPlaceAndItIsCounted) {
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(limit->acquire(waiter("x")));
+  EXPECT_EQ(limit->in_use(), 5U);
+  for (int i = 0; i < 5; ++i) limit->release();
+  EXPECT_EQ(limit->in_use(), 0U);
+  EXPECT_EQ(granted, "");
+}
+
+TEST_F(ConnectionLimitTest, WaitersGetPlacesInTheOrderTheyCame) {
+  limit->set_most(2);
+  EXPECT_TRUE(limit->acquire(waiter("a")));
+  EXPECT_TRUE(limit->acquire(waiter("b")));
+  EXPECT_FALSE(limit->acquire(waiter("c")));
+  EXPECT_FALSE(limit->acquire(waiter("d")));
+  EXPECT_EQ(limit->waiting(), 2U);
+  limit->release();
+  EXPECT_EQ(granted, "c ");
+  EXPECT_EQ(limit->in_use(), 2U);
+  limit->release();
+  EXPECT_EQ(granted, "c d ");
+}
+
+TEST_F(ConnectionLimitTest, APermitGivesItsPlaceBackOnce) {
+  limit->set_most(1);
+  ASSERT_TRUE(limit->acquire(waiter("a")));
+  {
+    ConnectionLimit::Permit permit(limit);
+    ConnectionLimit::Permit moved(std::move(permit));
+    ConnectionLimit::Permit assigned;
+    assigned = std::move(moved);
+    EXPECT_EQ(limit->in_use(), 1U);
+  }
+  EXPECT_EQ(limit->in_use(), 0U);
+}
+
+TEST_F(ConnectionLimitTest, WhoWithdrawsLeavesTheLine) {
+  limit->set_most(1);
+  ASSERT_TRUE(limit->acquire(waiter("a")));
+  const auto b = waiter("b");
+  ASSERT_FALSE(limit->acquire(b));
+  ASSERT_FALSE(limit->acquire(waiter("c")));
+  limit->withdraw(b);
+  limit->release();
+  EXPECT_EQ(granted, "c ");
+  limit->release();
+  EXPECT_EQ(limit->in_use(), 0U);
+}
+
+TEST_F(ConnectionLimitTest, WhoWithdrawsAfterTheGrantPassesThePlaceOn) {
+  limit->set_most(1);
+  ASSERT_TRUE(limit->acquire(waiter("a")));
+  const auto b = waiter("b");
+  ASSERT_FALSE(limit->acquire(b));
+  ASSERT_FALSE(limit->acquire(waiter("c")));
+  limit->release();
+  limit->withdraw(b);
+  EXPECT_EQ(granted, "b c ");
+  EXPECT_EQ(limit->in_use(), 1U);
+  limit->withdraw(b);
+  EXPECT_EQ(limit->in_use(), 1U) << "twice is no harm";
+}
+
+TEST_F(ConnectionLimitTest, LoweringTheLimitClosesNothingButGivesNoPlaceUntilThereIsRoom) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(limit->acquire(waiter("x")));
+  limit->set_most(1);
+  EXPECT_FALSE(limit->acquire(waiter("a")));
+  limit->release();
+  limit->release();
+  EXPECT_EQ(granted, "");
+  limit->release();
+  EXPECT_EQ(granted, "a ");
+}
+
+TEST_F(ConnectionLimitTest, RaisingOrLiftingTheLimitServesThoseWhoWait) {
+  limit->set_most(1);
+  for (const char* name : {"a", "b", "c", "d"}) limit->acquire(waiter(name));
+  limit->set_most(2);
+  EXPECT_EQ(granted, "b ");
+  limit->set_most(0);
+  EXPECT_EQ(granted, "b c d ");
+  EXPECT_EQ(limit->in_use(), 4U);
+}
+
+TEST(ConnectionLimitThreadsTest, ThreadsNeverHoldMoreThanTheLimitAndNoPlaceIsLost) {
+  constexpr uint32_t kMost = 2;
+  auto limit = std::make_shared<ConnectionLimit>();
+  limit->set_most(kMost);
+  std::atomic<int> holders{0};
+  std::atomic<int> most{0};
+  std::atomic<int> taken{0};
+  const auto visit = [&](unsigned seed) {
+    std::mt19937 random(seed);
+    for (int i = 0; i < 3'000; ++i) {
+      struct Wait {
+        std::mutex mutex;
+        std::condition_variable changed;
+        bool granted = false;
+      };
+      auto wait = std::make_shared<Wait>();
+      auto waiter = std::make_shared<ConnectionLimit::Waiter>();
+      waiter->granted = [wait] {
+        const std::lock_guard lock(wait->mutex);
+        wait->granted = true;
+        wait->changed.notify_all();
+      };
+      if (!limit->acquire(waiter)) {
+        if (random() % 3 == 0) {
+          std::this_thread::yield();
+          limit->withdraw(waiter);
+          continue;
+        }
+        std::unique_lock lock(wait->mutex);
+        wait->changed.wait(lock, [&] { return wait->granted; });
+      }
+      const ConnectionLimit::Permit permit(limit);
+      const int now = ++holders;
+      for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+      }
+      ++taken;
+      --holders;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned i = 1; i <= 4; ++i) threads.emplace_back(visit, i);
+  for (auto& thread : threads) thread.join();
+  EXPECT_LE(most.load(), static_cast<int>(kMost));
+  EXPECT_GT(taken.load(), 1'000);
+  EXPECT_EQ(limit->in_use(), 0U);
+  EXPECT_EQ(limit->waiting(), 0U);
+}
+
+TEST(CapabilitiesTest, NamesAreKnownInAnyCaseAndSpacesDoNotMatter) {
+  const Capabilities all("  IMAP4rev1 uidplus  Auth=Plain ");
+  EXPECT_TRUE(all.has("IMAP4REV1"));
+  EXPECT_TRUE(all.has("UIDPLUS"));
+  EXPECT_TRUE(all.has("AUTH=PLAIN"));
+  EXPECT_FALSE(all.has("PLAIN"));
+  EXPECT_EQ(all.names().size(), 3U);
+  EXPECT_TRUE(Capabilities("").empty());
+}
+
+TEST(CapabilitiesTest, OneOfSeveralAlternativesIsEnough) {
+  const Capabilities all("SORT THREAD=REFS");
+  EXPECT_TRUE(all.has_one_of(""));
+  EXPECT_TRUE(all.has_one_of("SORT"));
+  EXPECT_TRUE(all.has_one_of("THREAD=REFERENCES|THREAD=REFS"));
+  EXPECT_FALSE(all.has_one_of("THREAD=REFERENCES|THREAD"));
+  EXPECT_FALSE(Capabilities().has_one_of("SORT"));
+}
+
+}  // namespace
+}  // namespace imapmux::backend

@@ -1,0 +1,97 @@
+// No line lands inside another response.
+#include "session/client_writer.h"
+
+#include <gtest/gtest.h>
+
+#include "support/memory_stream.h"
+
+namespace imapmux::session {
+namespace {
+
+using backend::LiteralStart;
+using wire::ResponseName;
+
+struct ClientWriterTest : testing::Test {
+  testing_support::MemoryPeer peer;
+  std::unique_ptr<net::Stream> stream = peer.stream();
+  ClientWriter writer;
+  ClientWriterTest() { writer.set_stream(stream.get()); }
+};
+
+TEST_F(ClientWriterTest, LinesAreWrittenAsTheyCome) {
+  writer.untagged("OK hello");
+  writer.go_ahead("idling");
+  writer.pass_line("* 1 FETCH (BODY[] {3}\r\nabc)");
+  writer.tagged("a1", "BAD [CODE] text");
+  EXPECT_EQ(peer.take_written(),
+            "* OK hello\r\n+ idling\r\n* 1 FETCH (BODY[] {3}\r\nabc)\r\na1 BAD [CODE] text\r\n");
+}
+
+TEST_F(ClientWriterTest, ABackendsAnswerGoesOutUnderTheClientsTag) {
+  writer.tagged("a1", {.status = ResponseName::kOk, .code = "COPYUID", .code_arguments = "1 2 3", .text = "done"});
+  writer.tagged("a2", {.status = ResponseName::kNo, .code = "TRYCREATE", .code_arguments = "", .text = "no"});
+  writer.tagged("a3", {.status = ResponseName::kBad, .code = "", .code_arguments = "", .text = "what"});
+  EXPECT_EQ(peer.take_written(), "a1 OK [COPYUID 1 2 3] done\r\na2 NO [TRYCREATE] no\r\na3 BAD what\r\n");
+}
+
+TEST_F(ClientWriterTest, ATaggedAnswerAlwaysHasAText) {
+  writer.tagged("a1", {.status = ResponseName::kOk, .code = "", .code_arguments = "", .text = ""});
+  writer.tagged("a2", {.status = ResponseName::kOk, .code = "READ-ONLY", .code_arguments = "", .text = ""});
+  EXPECT_EQ(peer.take_written(), "a1 OK done\r\na2 OK [READ-ONLY] done\r\n");
+}
+
+TEST_F(ClientWriterTest, TheBackendsCapabilitiesAreNotPassedOnInAnAnswer) {
+  writer.tagged("a1", {.status = ResponseName::kOk, .code = "CAPABILITY", .code_arguments = "QRESYNC", .text = "in"});
+  EXPECT_EQ(peer.take_written(), "a1 OK in\r\n");
+}
+
+TEST_F(ClientWriterTest, WhileAResponseIsPassedOnOtherLinesWaitForItsEnd) {
+  writer.pass_start("* 1 FETCH (BODY[1] ", {5, false});
+  EXPECT_TRUE(writer.inside_response());
+  writer.untagged("2 EXISTS");
+  writer.pass_literal("ab");
+  writer.go_ahead("go");
+  writer.pass_literal("cde");
+  writer.pass_line("* 3 RECENT");
+  EXPECT_EQ(peer.take_written(), "* 1 FETCH (BODY[1] {5}\r\nabcde");
+  const LiteralStart second{2, true};
+  writer.pass_text(" BINARY[2] ", &second);
+  writer.tagged("a1", "OK done");
+  writer.tagged("a2", {.status = ResponseName::kNo, .code = "", .code_arguments = "", .text = "no"});
+  writer.pass_literal("xy");
+  EXPECT_TRUE(writer.inside_response());
+  EXPECT_EQ(peer.take_written(), " BINARY[2] ~{2}\r\nxy");
+  writer.pass_text(")", nullptr);
+  EXPECT_FALSE(writer.inside_response());
+  EXPECT_EQ(peer.take_written(), ")\r\n* 2 EXISTS\r\n+ go\r\n* 3 RECENT\r\na1 OK done\r\na2 NO no\r\n");
+  writer.untagged("OK later");
+  EXPECT_EQ(peer.take_written(), "* OK later\r\n") << "and nothing is told twice";
+}
+
+TEST_F(ClientWriterTest, BehindAnAbandonedResponseNothingMayBeWritten) {
+  writer.pass_start("* 1 FETCH (BODY[1] ", {500, false});
+  writer.pass_literal("ab");
+  peer.take_written();
+  writer.abandon_response();
+  writer.untagged("BYE sorry");
+  writer.tagged("a1", "NO lost");
+  writer.pass_text(")", nullptr);
+  EXPECT_EQ(peer.take_written(), "") << "the client would take it for the message";
+}
+
+TEST_F(ClientWriterTest, BetweenResponsesThereIsNothingToAbandon) {
+  writer.abandon_response();
+  writer.untagged("BYE sorry");
+  EXPECT_EQ(peer.take_written(), "* BYE sorry\r\n");
+}
+
+TEST_F(ClientWriterTest, ARelaysOctetsPassAsTheyAre) {
+  using namespace std::string_literals;
+  writer.pass_through("\0\r\nhalf a li"s);
+  EXPECT_EQ(peer.take_written(), "\0\r\nhalf a li"s);
+  peer.jam(77);
+  EXPECT_EQ(writer.unsent(), 77U);
+}
+
+}  // namespace
+}  // namespace imapmux::session
