@@ -225,7 +225,7 @@ Task<> BackendConnection::close(base::Millis limit) {
   while (!lost_) {
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - scheduler_.now());
     if (left.count() <= 0) break;
-    co_await changed_.wait_for(left);
+    co_await async::Wait(&changed_, left, async::Wait::Shield::kYes);
   }
   abort();
 }

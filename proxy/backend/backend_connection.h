@@ -145,7 +145,8 @@ class BackendConnection final : private net::StreamHandler {
   std::string take_rest() { return std::move(rest_); }
 
   // LOGOUT, and waits until the server has closed, at most `limit`: only then is it certain that no mailbox
-  // is open. Never throws. Afterwards the connection is of no use.
+  // is open. Never throws, and is not
+  // interrupted by cancelling. Afterwards the connection is of no use.
   async::Task<> close(base::Millis limit);
   void abort();
 

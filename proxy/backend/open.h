@@ -35,8 +35,8 @@ struct LoginOutcome {
   std::string challenge;  // of a refused OAuth login: base64 JSON, meant for the client; empty otherwise
 };
 
-// Logs in as `login_name` with what the client proved itself with. Capabilities are those after login. Once accepted, the
-// connection has stopped parsing: take_rest() for a relay, go_on() for everything else. Throws
+// Logs in as `login_name` with what the client proved itself with. Capabilities are those after login. Once
+// accepted, the connection has stopped parsing: take_rest() for a relay, go_on() for everything else. Throws
 // net::ConnectionLost.
 async::Task<LoginOutcome> log_in(BackendConnection& connection, const config::Backend& backend,
                                  const auth::Credential& credential, std::string login_name);

@@ -61,7 +61,7 @@ void read_admin_bind(const Value& value, Config& config) {
 
 constexpr std::array kAdminKeys = std::to_array<Key<Config>>({
     {"bind", read_admin_bind, "address", kRequired, Reload::kNeedsRestart,
-     "Where the administration server listens: HOST:PORT or unix:/path."},
+     "Where the administration server listens: HOST:PORT (a unix socket is not supported in this version)."},
     {"token", read_secret<&Config::admin_token>, "secret", kNoDefault, Reload::kApplies,
      "Who shows it may see the status and act. Needed when bound beyond loopback."},
     {"token_file", read_secret_file<&Config::admin_token>, "file", kNoDefault, Reload::kApplies,

@@ -26,8 +26,8 @@ struct ServerOptions {
   bool starttls = false;                     // offered; SessionOutput::start_tls() must work
   // What every user begins with besides an empty INBOX (see sample_mail.h); empty: nothing.
   std::function<void(MailStore& store, const std::string& user)> furnish;
-  size_t max_message = size_t{64} << 20;     // octets of an APPEND
-  uint32_t first_uid_validity = 0;           // see MailStore
+  size_t max_message = size_t{64} << 20;  // octets of an APPEND
+  uint32_t first_uid_validity = 0;        // see MailStore
 };
 
 class LegacyServer {

@@ -146,6 +146,7 @@ void ClientReader::on_event(CommandParser::Event event) {
       entry.literal8 = parser_.literal8();
       entry.command = parser_.take();
       if (uploading_) {
+        upload_touched_ = false;
         push_upload({UploadPart::Kind::kLiteral, std::move(entry.command.text), entry.literal_size,
                      entry.literal_waits, entry.literal8});
         return;

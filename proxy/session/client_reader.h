@@ -132,7 +132,7 @@ class ClientReader final : public net::StreamHandler {
   std::deque<UploadPart> upload_;
   size_t queued_octets_ = 0;  // in both queues
   bool uploading_ = false;
-  bool upload_touched_ = false;  // octets of the literal have come
+  bool upload_touched_ = false;  // octets of the current literal have come
   std::string held_;
   async::WaitList arrivals_;
   bool paused_ = false;

@@ -20,7 +20,7 @@ wire::CommandLimits limits_before_login(const config::Config& config) {
           .max_literal = kLiteralBeforeLogin};
 }
 
-bool may_follow(State from, State to) {
+[[maybe_unused]] bool may_follow(State from, State to) {
   switch (to) {
     case State::kConnected:
       return false;

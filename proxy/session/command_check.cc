@@ -164,7 +164,7 @@ Problem append(TokenReader reader) {
     const auto token = reader.peek();
     if (!token || token->kind == wire::Token::Kind::kAtom) return "This form of APPEND is not supported";
     if (!reader.skip_value()) return "The arguments are malformed";
-    if (!reader.at_end() && !reader.space()) return "The arguments are malformed";
+    if (!reader.space()) return "APPEND takes a literal";
   }
   return std::nullopt;
 }

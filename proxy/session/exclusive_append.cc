@@ -30,10 +30,10 @@ Task<> ExclusiveSession::append(Entry entry) {
   co_await learn_delimiter();
   const auto key = naming_->key(opened_mailboxes(entry.command).front());
   if (!is_selected(key)) {
-    auto allowed = co_await lease("", {{key, mailbox::LeaseKind::kAppend}}, Place::kAsHolder);
-    if (allowed == Allowed::kNo) {
+    auto refusal = co_await lease({{key, mailbox::LeaseKind::kAppend}}, Place::kAsHolder);
+    if (refusal) {
       co_await skip_upload(entry.literal_waits);
-      answer(tag, "NO [INUSE] Mailbox is in use");
+      answer(tag, *refusal);
       co_return;
     }
   }

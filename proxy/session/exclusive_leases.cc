@@ -57,8 +57,7 @@ std::shared_ptr<MailboxArbiter::Ticket> ExclusiveSession::make_ticket(
   return ticket;
 }
 
-Task<ExclusiveSession::Allowed> ExclusiveSession::lease(std::string tag,
-                                                        std::vector<mailbox::LeaseRequest> requests,
+Task<ExclusiveSession::Refusal> ExclusiveSession::lease(std::vector<mailbox::LeaseRequest> requests,
                                                         MailboxArbiter::Ticket::Place place) {
   auto& shared = client_.host().shared();
   const std::string first = requests.front().key.mailbox;
@@ -73,7 +72,7 @@ Task<ExclusiveSession::Allowed> ExclusiveSession::lease(std::string tag,
     });
   };
   const auto verdict = shared.arbiter.request(ticket);
-  if (verdict == MailboxArbiter::Verdict::kGranted) co_return Allowed::kYes;
+  if (verdict == MailboxArbiter::Verdict::kGranted) co_return std::nullopt;
   std::string refusal;
   if (verdict == MailboxArbiter::Verdict::kDeadlock) {
     refusal = "NO [INUSE] Mailbox is in use, waiting for it would be a deadlock";
@@ -91,12 +90,11 @@ Task<ExclusiveSession::Allowed> ExclusiveSession::lease(std::string tag,
     client_.waiting_for("");
     withdrawal.settled();
     // Granted in the very moment of giving up is granted.
-    if (wait->granted || !shared.arbiter.withdraw(ticket)) co_return Allowed::kYes;
+    if (wait->granted || !shared.arbiter.withdraw(ticket)) co_return std::nullopt;
     refusal = "NO [INUSE] Mailbox is in use";
   }
   shared.counters.in_use.fetch_add(1, std::memory_order_relaxed);
-  if (!tag.empty()) answer(tag, refusal);
-  co_return Allowed::kNo;
+  co_return refusal;
 }
 
 void ExclusiveSession::release(const mailbox::MailboxKey& key) {

@@ -34,6 +34,13 @@ std::string quoted(std::string_view name) {
 }  // namespace
 
 void ExclusiveSession::selected(std::string name, mailbox::MailboxKey key, bool read_only) {
+  const mailbox::MailboxIdentity identity{numbers_.uid_validity, numbers_.uid_next, numbers_.exists};
+  const auto suspect = client_.host().shared().suspects.opened(holder_, seat_.backend->name, key, identity);
+  if (suspect)
+    base::log::warn(
+        "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
+        "mailbox_aliases or shared_namespaces",
+        seat_.backend->name, suspect->mailbox, key.mailbox);
   client_.now_in(key.mailbox);
   selected_ = Selected{std::move(name), std::move(key), read_only};
   vanished_ = false;
@@ -41,6 +48,7 @@ void ExclusiveSession::selected(std::string name, mailbox::MailboxKey key, bool 
 }
 
 void ExclusiveSession::deselected() {
+  client_.host().shared().suspects.closed(holder_);
   selected_.reset();
   client_.now_in("");
   client_.enter(State::kAuthenticated);
@@ -48,23 +56,22 @@ void ExclusiveSession::deselected() {
 
 // A mailbox that is free is taken at once; else the open one is closed first, so that nobody who waits holds
 // anything.
-Task<ExclusiveSession::Allowed> ExclusiveSession::lease_for_select(std::string tag, LeaseRequest request) {
+Task<ExclusiveSession::Refusal> ExclusiveSession::lease_for_select(LeaseRequest request) {
   if (!selected_) {
-    auto allowed = co_await lease(std::move(tag), {std::move(request)}, Place::kInLine);
-    co_return allowed;
+    auto refusal = co_await lease({std::move(request)}, Place::kInLine);
+    co_return refusal;
   }
   if (is_selected(request.key)) {
-    auto allowed = co_await lease(std::move(tag), {std::move(request)}, Place::kAsHolder);
-    co_return allowed;
+    auto refusal = co_await lease({std::move(request)}, Place::kAsHolder);
+    co_return refusal;
   }
-  if (client_.host().shared().arbiter.try_now(make_ticket({request}, Place::kInLine)))
-    co_return Allowed::kYes;
+  if (client_.host().shared().arbiter.try_now(make_ticket({request}, Place::kInLine))) co_return std::nullopt;
   const auto before = selected_->key;
   co_await deselect();
   deselected();
   release(before);
-  auto allowed = co_await lease(std::move(tag), {std::move(request)}, Place::kInLine);
-  co_return allowed;
+  auto refusal = co_await lease({std::move(request)}, Place::kInLine);
+  co_return refusal;
 }
 
 Task<> ExclusiveSession::select(Entry entry) {
@@ -73,8 +80,11 @@ Task<> ExclusiveSession::select(Entry entry) {
   auto name = opened_mailboxes(command).front();
   const auto key = naming_->key(name);
   const auto kind = command.verb == Verb::kSelect ? LeaseKind::kSelect : LeaseKind::kExamine;
-  auto allowed = co_await lease_for_select(command.tag, {key, kind});
-  if (allowed == Allowed::kNo) co_return;
+  auto refusal = co_await lease_for_select({key, kind});
+  if (refusal) {
+    answer(entry.command.tag, *refusal);
+    co_return;
+  }
 
   const auto before = selected_;
   const auto numbers_before = numbers_;
@@ -147,8 +157,11 @@ Task<> ExclusiveSession::status(Entry entry) {
     co_await status_of_selected(std::move(entry));
     co_return;
   }
-  auto allowed = co_await lease(entry.command.tag, {{key, LeaseKind::kStatus}}, Place::kAsHolder);
-  if (allowed == Allowed::kNo) co_return;
+  auto refusal = co_await lease({{key, LeaseKind::kStatus}}, Place::kAsHolder);
+  if (refusal) {
+    answer(entry.command.tag, *refusal);
+    co_return;
+  }
   auto reply = co_await relay(entry);
   release(key);
   answer(entry.command.tag, reply);
@@ -207,8 +220,11 @@ Task<> ExclusiveSession::copy(Entry entry) {
   co_await learn_delimiter();
   const auto key = naming_->key(opened_mailboxes(entry.command).front());
   if (!is_selected(key)) {
-    auto allowed = co_await lease(entry.command.tag, {{key, LeaseKind::kAppend}}, Place::kAsHolder);
-    if (allowed == Allowed::kNo) co_return;
+    auto refusal = co_await lease({{key, LeaseKind::kAppend}}, Place::kAsHolder);
+    if (refusal) {
+      answer(entry.command.tag, *refusal);
+      co_return;
+    }
   }
   auto reply = co_await relay(entry);
   release(key);
@@ -220,8 +236,11 @@ Task<> ExclusiveSession::restructure(Entry entry) {
   std::vector<LeaseRequest> requests;
   for (const auto& name : opened_mailboxes(entry.command))
     requests.push_back({naming_->key(name), LeaseKind::kRestructure});
-  auto allowed = co_await lease(entry.command.tag, requests, Place::kAsHolder);
-  if (allowed == Allowed::kNo) co_return;
+  auto refusal = co_await lease(requests, Place::kAsHolder);
+  if (refusal) {
+    answer(entry.command.tag, *refusal);
+    co_return;
+  }
 
   // One's own selected mailbox is closed first: servers refuse, or say BYE later.
   const auto before = selected_;

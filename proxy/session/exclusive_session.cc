@@ -103,8 +103,14 @@ Task<> ExclusiveSession::serve() {
   co_await all_answered();
 }
 
+void ExclusiveSession::on_client_drained() noexcept {
+  if (seat_.connection) connection().resume();
+}
+
 Task<> ExclusiveSession::finish() {
   auto& arbiter = client_.host().shared().arbiter;
+  client_.host().shared().suspects.closed(holder_);
+  if (!seat_.connection) co_return;  // it did not come back
   connection().set_observer(nullptr);
   if (broken_upload_) {
     connection().abort();
@@ -150,6 +156,14 @@ std::optional<std::string> ExclusiveSession::refusal(const Entry& entry) const {
 
 Task<> ExclusiveSession::execute(Entry entry) {
   const auto& command = entry.command;
+  if (away_ && command.verb != Verb::kLogout) {
+    auto back = co_await come_back();
+    if (!back) {
+      client_.writer().tagged(command.tag, kGone);
+      client_.say_bye("[UNAVAILABLE] The mail server has gone");
+      co_return;
+    }
+  }
   if (auto problem = refusal(entry)) {
     const std::string tag = command.tag;
     if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(entry.literal_waits);
@@ -363,6 +377,10 @@ void ExclusiveSession::track(const wire::Response& response) {
 void ExclusiveSession::on_backend_lost(const std::string& reason) noexcept {
   base::log::warn("session {}: backend {} lost: {}", client_.label(), seat_.backend->name, reason);
   if (client_.state() == State::kLogout) return;
+  if (can_come_back()) {
+    away_ = true;
+    return;
+  }
   // The pipelined commands have been answered by their completions.
   if (!current_tag_.empty()) answer(std::string(current_tag_), outcome_unknown_ ? kGoneUnknown : kGone);
   client_.say_bye("[UNAVAILABLE] The mail server has gone");

@@ -28,7 +28,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
 
   async::Task<> serve() override;
   async::Task<> finish() override;
-  void on_client_drained() noexcept override { connection().resume(); }
+  void on_client_drained() noexcept override;
 
  private:
   // A pipelined command: its answer goes to the client under the client's tag.
@@ -55,7 +55,8 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   };
   // Takes what an inner command of the proxy makes the backend say, in the client's place.
   class Capture;
-  enum class Allowed : uint8_t { kYes, kNo };
+  // Why a lease was not granted, fit behind a tag; nothing: it was.
+  using Refusal = std::optional<std::string>;
 
   backend::BackendConnection& connection() { return *seat_.connection; }
   const backend::Capabilities& backend_can() const { return seat_.connection->capabilities(); }
@@ -73,7 +74,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   async::Task<> skip_upload(bool waits);
 
   // exclusive_leases.cc
-  async::Task<Allowed> lease(std::string tag, std::vector<mailbox::LeaseRequest> requests,
+  async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests,
                              mailbox::MailboxArbiter::Ticket::Place place);
   std::shared_ptr<mailbox::MailboxArbiter::Ticket> make_ticket(
       std::vector<mailbox::LeaseRequest> requests, mailbox::MailboxArbiter::Ticket::Place place) const;
@@ -82,7 +83,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
 
   // exclusive_mailboxes.cc
   async::Task<> select(Entry entry);
-  async::Task<Allowed> lease_for_select(std::string tag, mailbox::LeaseRequest request);
+  async::Task<Refusal> lease_for_select(mailbox::LeaseRequest request);
   void selected(std::string name, mailbox::MailboxKey key, bool read_only);
   void deselected();
   async::Task<> close(Entry entry);
@@ -96,6 +97,10 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   async::Task<> restructure(Entry entry);
   async::Task<bool> select_again(Selected before);
   async::Task<> name_space(Entry entry);
+
+  // exclusive_reconnect.cc
+  bool can_come_back() const;
+  async::Task<bool> come_back();
 
   // exclusive_append.cc
   async::Task<> append(Entry entry);
@@ -123,6 +128,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   std::unique_ptr<mailbox::MailboxNaming> naming_;  // null until the delimiter is known
   char delimiter_ = 0;
   std::optional<Selected> selected_;
+  bool away_ = false;      // the backend has gone, and will be connected to again with the next command
   bool vanished_ = false;  // the selected mailbox was deleted by its own client
   Numbers numbers_;
   Capture* capture_ = nullptr;

@@ -1,5 +1,6 @@
 #include "session/protocol_trace.h"
 
+#include "base/bytes.h"
 #include "base/log.h"
 
 namespace imapmux::session {
@@ -10,7 +11,7 @@ constexpr size_t kLongest = 512;
 // Message texts that came as quoted strings or short literals: everything behind the first such item.
 std::string_view without_bodies(std::string_view line) {
   for (const std::string_view item : {"BODY[", "RFC822 ", "RFC822.TEXT ", "RFC822.HEADER ", "BINARY["}) {
-    const auto at = line.find(item);
+    const auto at = base::upper(line).find(item);
     if (at != std::string_view::npos) line = line.substr(0, at + item.size());
   }
   return line;
@@ -30,7 +31,8 @@ void ProtocolTrace::client_said(std::string_view octets) {
   while (!octets.empty() && !stopped_) {
     if (lines_) {
       if (commands_.next_line(octets) != Event::kCommand) continue;
-      log("C:", secret_tag_.empty() ? commands_.line() : std::string_view("***"));
+      const bool is_done = idling_ && base::equals_ignore_case(commands_.line(), "DONE");
+      log("C:", is_done ? commands_.line() : "***");
       if (idling_) lines_ = idling_ = false;
       continue;
     }

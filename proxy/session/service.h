@@ -13,6 +13,7 @@
 #include "backend/backend_servers.h"
 #include "config/config.h"
 #include "mailbox/account.h"
+#include "mailbox/alias_suspects.h"
 #include "mailbox/arbiter.h"
 #include "net/event_loop.h"
 #include "net/tls_stream.h"
@@ -54,6 +55,7 @@ struct Counters {
 // Shared by all workers for the whole run; thread-safe.
 struct Shared {
   mailbox::MailboxArbiter arbiter;
+  mailbox::AliasSuspects suspects;
   auth::AuthThrottle throttle;
   Counters counters;
   std::atomic<uint64_t> session_ids{0};

@@ -55,6 +55,7 @@ mail {{
 """
 IMAPMUX = """
 workers: 1
+limits: {{max_clients: 1000}}
 log: {{level: warn}}
 {certificates}
 listeners:

@@ -28,9 +28,12 @@ QUIRKS = {
     "read_only": "second_session=read_only",
     "status_kills": "second_session=refused,status=kills",
     "status_stale": "second_session=refused,status=stale",
+    # A server with RFC 3501 and nothing else, and some distance.
+    "bare": "second_session=severs,status=kills,no_unselect,no_idle,no_literal_plus,no_uidplus,no_move,latency_ms=2",
 }
 CONFIGURATION = """
 workers: 2
+limits: {{max_clients: 1000}}
 log: {{level: warn}}
 listeners:
   - {{name: imap, bind: "127.0.0.1:{port}", tls: none}}

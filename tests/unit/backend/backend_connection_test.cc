@@ -42,9 +42,8 @@ TEST(BackendGreetingTest, AGreetingThatCameBeforeAnybodyAskedIsNotLost) {
 }
 
 TEST(BackendGreetingTest, WhatIsNoGreetingEndsTheConnection) {
-  for (const std::string_view garbage :
-       {"* 5 EXISTS\r\n", "* NO sorry\r\n", "* BAD sorry\r\n", "HTTP/1.1 400 Bad Request\r\n", "\r\n",
-        "* FLAGS (\\Seen)\r\n"}) {
+  for (const std::string_view garbage : {"* 5 EXISTS\r\n", "* NO sorry\r\n", "* BAD sorry\r\n",
+                                         "HTTP/1.1 400 Bad Request\r\n", "\r\n", "* FLAGS (\\Seen)\r\n"}) {
     Harness h;
     h.greet();
     h.say(garbage);
@@ -85,18 +84,17 @@ TEST(BackendGreetingTest, TheEndInPlaceOfAGreetingIsNoConnection) {
 }
 
 TEST(BackendCommandTest, ACommandIsAnsweredByItsTaggedEndAndTheRestGoesToTheObserver) {
-  const auto log = every_split(
-      "* LIST () \"/\" INBOX\r\n* 3 EXISTS\r\nm1 ok [Code a b] done\r\n", [](const Chunks& chunks) {
-        Harness h;
-        h.greeted();
-        h.run("LIST \"\" *");
-        EXPECT_EQ(h.written(), "m1 LIST \"\" *\r\n");
-        for (const auto chunk : chunks) h.say(chunk);
-        EXPECT_EQ(h.connection->in_flight(), 0U);
-        return h.take_log();
-      });
-  EXPECT_EQ(log,
-            "untagged <* LIST () \"/\" INBOX>\nuntagged <* 3 EXISTS>\nLIST: OK [CODE a b] done\n");
+  const auto log = every_split("* LIST () \"/\" INBOX\r\n* 3 EXISTS\r\nm1 ok [Code a b] done\r\n",
+                               [](const Chunks& chunks) {
+                                 Harness h;
+                                 h.greeted();
+                                 h.run("LIST \"\" *");
+                                 EXPECT_EQ(h.written(), "m1 LIST \"\" *\r\n");
+                                 for (const auto chunk : chunks) h.say(chunk);
+                                 EXPECT_EQ(h.connection->in_flight(), 0U);
+                                 return h.take_log();
+                               });
+  EXPECT_EQ(log, "untagged <* LIST () \"/\" INBOX>\nuntagged <* 3 EXISTS>\nLIST: OK [CODE a b] done\n");
 }
 
 TEST(BackendCommandTest, NoAndBadAreValues) {
@@ -208,8 +206,9 @@ TEST(BackendLiteralTest, LargeLiteralsAreStreamedToTheObserver) {
     return h.take_log();
   };
   const auto log = every_split(input, run);
-  EXPECT_EQ(log, "untagged <* 1 FETCH (BODY[1] > {5000}\ndata <" + first + ">\ntext < BINARY[2] > ~{6000}\ndata <" +
-                     second + ">\ntext < UID 7)>\nFETCH: OK done\n");
+  EXPECT_EQ(log, "untagged <* 1 FETCH (BODY[1] > {5000}\ndata <" + first +
+                     ">\ntext < BINARY[2] > ~{6000}\ndata <" + second +
+                     ">\ntext < UID 7)>\nFETCH: OK done\n");
 }
 
 TEST(BackendLiteralTest, ARelayedCommandHearsWhetherItMaySendItsLiteral) {

@@ -55,6 +55,26 @@ TEST(BackendCloseTest, ClosingWhileIdlingDoesNotWaitForEver) {
   EXPECT_EQ(h.take_log(), "command lost: closed by the proxy\nclosed\n");
 }
 
+TEST(BackendCloseTest, CancellingDoesNotInterruptClosing) {
+  Harness h;
+  h.greeted();
+  h.close(5'000);
+  h.scope.cancel();
+  EXPECT_EQ(h.take_log(), "") << "the mailbox may still be open";
+  h.eof();
+  EXPECT_EQ(h.take_log(), "closed\n");
+}
+
+TEST(BackendCloseTest, ACancelledTaskMayClose) {
+  Harness h;
+  h.greeted();
+  h.scope.cancel();
+  h.close(5'000);
+  EXPECT_EQ(h.written(), "m1 LOGOUT\r\n");
+  h.advance(5'000);
+  EXPECT_EQ(h.take_log(), "closed\n");
+}
+
 TEST(BackendCloseTest, ClosingALostConnectionIsOverAtOnce) {
   Harness h;
   h.greeted();

@@ -32,7 +32,9 @@ struct Recorder : ResponseObserver, Completion {
   void on_text(std::string_view text, std::optional<LiteralStart> literal) noexcept override {
     log += "data <" + std::exchange(data, {}) + ">\ntext <" + std::string(text) + ">" + start(literal) + "\n";
   }
-  void on_backend_lost(const std::string& reason) noexcept override { log += "backend lost: " + reason + "\n"; }
+  void on_backend_lost(const std::string& reason) noexcept override {
+    log += "backend lost: " + reason + "\n";
+  }
   void on_backend_drained() noexcept override { log += "drained\n"; }
 
   void on_tagged(const wire::Response& response) noexcept override {

@@ -138,13 +138,13 @@ TEST_F(BackendLoginTest, ATokenGoesByXoauth2AndTheChallengeOfARefusalIsKept) {
   ASSERT_TRUE(line.starts_with("m1 AUTHENTICATE XOAUTH2 ")) << line;
   const auto message = auth::decode_base64(line.substr(24, line.size() - 26));
   ASSERT_TRUE(message);
-  EXPECT_EQ(message->view(), "user=bob\x01"
-                             "auth=Bearer token\x01\x01");
+  EXPECT_EQ(message->view(),
+            "user=bob\x01"
+            "auth=Bearer token\x01\x01");
   h.say("+ eyJzdGF0dXMiOiI0MDEifQ==\r\n");
   EXPECT_EQ(h.written(), "\r\n") << "an empty answer to the error";
   h.say("m1 NO [AUTHENTICATIONFAILED] no\r\n");
-  EXPECT_EQ(h.take_log(),
-            "refused: NO [AUTHENTICATIONFAILED] no challenge eyJzdGF0dXMiOiI0MDEifQ==\n");
+  EXPECT_EQ(h.take_log(), "refused: NO [AUTHENTICATIONFAILED] no challenge eyJzdGF0dXMiOiI0MDEifQ==\n");
 }
 
 TEST_F(BackendLoginTest, WithoutSaslIrTheFirstGoAheadOfXoauth2IsNoChallenge) {
@@ -223,14 +223,18 @@ TEST_F(BackendLoginTest, AServerThatSaysByeToALoginIsLost) {
 }
 
 TaggedReply refusal(std::string code, std::string text) {
-  return {.status = wire::ResponseName::kNo, .code = std::move(code), .code_arguments = "", .text = std::move(text)};
+  return {.status = wire::ResponseName::kNo,
+          .code = std::move(code),
+          .code_arguments = "",
+          .text = std::move(text)};
 }
 
 TEST(ClassifyRefusalTest, ServersThatHaveNoPlaceLeftRefuseNobodysPassword) {
   // Dovecot, RFC 5530, Cyrus, Courier, Gmail.
   EXPECT_EQ(classify_refusal(refusal("LIMIT", "Maximum number of connections from user+IP exceeded")),
             LoginVerdict::kNoSlot);
-  EXPECT_EQ(classify_refusal(refusal("UNAVAILABLE", "Temporary authentication failure")), LoginVerdict::kNoSlot);
+  EXPECT_EQ(classify_refusal(refusal("UNAVAILABLE", "Temporary authentication failure")),
+            LoginVerdict::kNoSlot);
   EXPECT_EQ(classify_refusal(refusal("INUSE", "in use")), LoginVerdict::kNoSlot);
   EXPECT_EQ(classify_refusal(refusal("SERVERBUG", "oops")), LoginVerdict::kNoSlot);
   EXPECT_EQ(classify_refusal(refusal("", "Too many open connections (2 of 2 for user1)")),
@@ -244,7 +248,8 @@ TEST(ClassifyRefusalTest, ServersThatHaveNoPlaceLeftRefuseNobodysPassword) {
 TEST(ClassifyRefusalTest, EverythingElseIsARefusal) {
   EXPECT_EQ(classify_refusal(refusal("", "LOGIN failed")), LoginVerdict::kRefused);
   EXPECT_EQ(classify_refusal(refusal("", "")), LoginVerdict::kRefused);
-  EXPECT_EQ(classify_refusal(refusal("AUTHENTICATIONFAILED", "Authentication failed.")), LoginVerdict::kRefused);
+  EXPECT_EQ(classify_refusal(refusal("AUTHENTICATIONFAILED", "Authentication failed.")),
+            LoginVerdict::kRefused);
   EXPECT_EQ(classify_refusal(refusal("AUTHENTICATIONFAILED", "too many failures")), LoginVerdict::kRefused)
       << "the code counts, not the words";
   EXPECT_EQ(classify_refusal(refusal("AUTHORIZATIONFAILED", "no")), LoginVerdict::kRefused);

@@ -1,8 +1,8 @@
 // One session: every command, and what is switched off by Quirks.
 #include <gtest/gtest.h>
 
-#include "demo/sample_mail.h"
 #include "demo/encoding.h"
+#include "demo/sample_mail.h"
 #include "unit/demo/peer.h"
 
 namespace imapmux::demo {

@@ -20,9 +20,8 @@ using Place = Ticket::Place;
 using Name = std::pair<std::string, std::string>;  // scope, mailbox
 
 constexpr HolderId kHolders = 7;
-const std::vector<Name> kNames = {{"bob", "a"},     {"bob", "a/b"}, {"bob", "a/b/c"},
-                                  {"bob", "ab"},    {"bob", "d"},   {"shared", "x"},
-                                  {"shared", "x/y"}};
+const std::vector<Name> kNames = {{"bob", "a"}, {"bob", "a/b"},  {"bob", "a/b/c"}, {"bob", "ab"},
+                                  {"bob", "d"}, {"shared", "x"}, {"shared", "x/y"}};
 
 bool model_conflicts(LeaseKind a, LeaseKind b, ConflictRule rule) {
   if (rule == ConflictRule::kNone) return false;

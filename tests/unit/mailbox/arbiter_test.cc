@@ -290,8 +290,7 @@ TEST_F(ArbiterTest, ACycleThroughOneOfSeveralMailboxesOrHoldersIsFound) {
   ASSERT_EQ(request(3, {{key("b"), kAppend}, {key("c"), kAppend}}), Verdict::kGranted);
   ASSERT_EQ(request(2, {{key("free"), kAppend}, {key("c"), kAppend}}, Place::kAsHolder, kSingleWriter),
             Verdict::kWaiting);
-  EXPECT_EQ(request(3, {{key("free"), kAppend}, {key("a"), kAppend}}, Place::kAsHolder),
-            Verdict::kDeadlock);
+  EXPECT_EQ(request(3, {{key("free"), kAppend}, {key("a"), kAppend}}, Place::kAsHolder), Verdict::kDeadlock);
 }
 
 TEST_F(ArbiterTest, AChainThatEndsIsNoDeadlock) {

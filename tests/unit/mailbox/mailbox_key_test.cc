@@ -85,7 +85,8 @@ TEST_F(NamingTest, AnAliasMayNameTheUserWhoseMailboxItIs) {
 }
 
 TEST_F(NamingTest, TheFirstAliasThatMatchesCounts) {
-  backend.mailbox_aliases = {{.match = "a", .key = "b", .user = ""}, {.match = "[ab]", .key = "c", .user = ""}};
+  backend.mailbox_aliases = {{.match = "a", .key = "b", .user = ""},
+                             {.match = "[ab]", .key = "c", .user = ""}};
   EXPECT_EQ(key("a").mailbox, "b");
   EXPECT_EQ(key("b").mailbox, "c");
 }

@@ -22,8 +22,8 @@ std::set<std::string> words(const std::string& list) {
   return out;
 }
 
-const std::set<std::string> kAlways = {"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE", "UNSELECT",
-                                       "NAMESPACE"};
+const std::set<std::string> kAlways = {"IMAP4rev1", "LITERAL+", "SASL-IR",  "ID",
+                                       "ENABLE",    "IDLE",     "UNSELECT", "NAMESPACE"};
 
 TEST(CapabilityListTest, TheProxyGivesItsOwnWhateverTheBackendHas) {
   const std::string list = offered_capabilities(Capabilities("IMAP4rev1"), {});
@@ -34,7 +34,8 @@ TEST(CapabilityListTest, TheProxyGivesItsOwnWhateverTheBackendHas) {
 TEST(CapabilityListTest, WhatIsUnderstoodIsPassedWhereTheBackendHasIt) {
   auto expected = kAlways;
   const std::string all =
-      "UIDPLUS MOVE QUOTA ACL SORT ESEARCH CHILDREN LIST-EXTENDED SPECIAL-USE METADATA METADATA-SERVER BINARY "
+      "UIDPLUS MOVE QUOTA ACL SORT ESEARCH CHILDREN LIST-EXTENDED SPECIAL-USE METADATA METADATA-SERVER "
+      "BINARY "
       "MULTIAPPEND WITHIN THREAD=REFERENCES THREAD=ORDEREDSUBJECT RIGHTS=TEXK";
   expected.merge(words(all));
   EXPECT_EQ(words(offered_capabilities(Capabilities("IMAP4rev1 IDLE NAMESPACE " + all), {})), expected);
@@ -43,7 +44,8 @@ TEST(CapabilityListTest, WhatIsUnderstoodIsPassedWhereTheBackendHasIt) {
 TEST(CapabilityListTest, WhatWouldSetStateOnTheConnectionOrIsUnknownIsHidden) {
   const Capabilities backend(
       "IMAP4rev1 IMAP4rev2 CONDSTORE QRESYNC SEARCHRES COMPRESS=DEFLATE NOTIFY CATENATE URLAUTH UTF8=ACCEPT "
-      "LANGUAGE LIST-STATUS STATUS=SIZE ESORT CONTEXT=SEARCH CONTEXT=SORT CREATE-SPECIAL-USE LOGINDISABLED STARTTLS "
+      "LANGUAGE LIST-STATUS STATUS=SIZE ESORT CONTEXT=SEARCH CONTEXT=SORT CREATE-SPECIAL-USE LOGINDISABLED "
+      "STARTTLS "
       "AUTH=PLAIN OBJECTID SAVEDATE REPLACE PARTIAL X-GM-EXT-1 XLIST LITERAL- UNAUTHENTICATE SORT=DISPLAY");
   EXPECT_EQ(words(offered_capabilities(backend, {})), kAlways);
 }

@@ -28,7 +28,8 @@ TEST_F(ClientWriterTest, LinesAreWrittenAsTheyCome) {
 }
 
 TEST_F(ClientWriterTest, ABackendsAnswerGoesOutUnderTheClientsTag) {
-  writer.tagged("a1", {.status = ResponseName::kOk, .code = "COPYUID", .code_arguments = "1 2 3", .text = "done"});
+  writer.tagged("a1",
+                {.status = ResponseName::kOk, .code = "COPYUID", .code_arguments = "1 2 3", .text = "done"});
   writer.tagged("a2", {.status = ResponseName::kNo, .code = "TRYCREATE", .code_arguments = "", .text = "no"});
   writer.tagged("a3", {.status = ResponseName::kBad, .code = "", .code_arguments = "", .text = "what"});
   EXPECT_EQ(peer.take_written(), "a1 OK [COPYUID 1 2 3] done\r\na2 NO [TRYCREATE] no\r\na3 BAD what\r\n");
@@ -41,7 +42,8 @@ TEST_F(ClientWriterTest, ATaggedAnswerAlwaysHasAText) {
 }
 
 TEST_F(ClientWriterTest, TheBackendsCapabilitiesAreNotPassedOnInAnAnswer) {
-  writer.tagged("a1", {.status = ResponseName::kOk, .code = "CAPABILITY", .code_arguments = "QRESYNC", .text = "in"});
+  writer.tagged(
+      "a1", {.status = ResponseName::kOk, .code = "CAPABILITY", .code_arguments = "QRESYNC", .text = "in"});
   EXPECT_EQ(peer.take_written(), "a1 OK in\r\n");
 }
 

@@ -71,13 +71,11 @@ TEST(ProtocolTraceTest, CommandsAndResponsesAreToldWithTheirDirection) {
 }
 
 TEST(ProtocolTraceTest, ThePasswordOfLoginIsHiddenInEveryForm) {
-  for (const std::string login : {"LOGIN bob geheim", "login bob \"geheim\"", "LOGIN {3}\r\nbob {6}\r\ngeheim",
-                                  "LOGIN {3+}\r\nbob {6+}\r\ngeheim", "LOGIN bob geheim extra"}) {
-    const auto log = Dialogue()
-                         .client("a1 " + login + "\r\n")
-                         .server("a1 NO wrong\r\n")
-                         .client("a2 NOOP\r\n")
-                         .traced();
+  for (const std::string login :
+       {"LOGIN bob geheim", "login bob \"geheim\"", "LOGIN {3}\r\nbob {6}\r\ngeheim",
+        "LOGIN {3+}\r\nbob {6+}\r\ngeheim", "LOGIN bob geheim extra"}) {
+    const auto log =
+        Dialogue().client("a1 " + login + "\r\n").server("a1 NO wrong\r\n").client("a2 NOOP\r\n").traced();
     EXPECT_HIDES(log, "geheim");
     EXPECT_TELLS(log, "C: a1 LOGIN ***\n");
     EXPECT_TELLS(log, "C: a2 NOOP\n");
@@ -115,7 +113,8 @@ TEST(ProtocolTraceTest, EveryLineOfAnAuthenticationIsHiddenInBothDirectionsUntil
 }
 
 TEST(ProtocolTraceTest, ASecretSentWithoutWaitingIsHiddenToo) {
-  const auto log = Dialogue().client("a1 AUTHENTICATE PLAIN\r\nZ2VoZWlt\r\n").server("+ \r\na1 OK in\r\n").traced();
+  const auto log =
+      Dialogue().client("a1 AUTHENTICATE PLAIN\r\nZ2VoZWlt\r\n").server("+ \r\na1 OK in\r\n").traced();
   EXPECT_HIDES(log, "Z2VoZWlt");
 }
 
@@ -140,9 +139,10 @@ TEST(ProtocolTraceTest, MessagesThatAreAppendedAreNotTold) {
 TEST(ProtocolTraceTest, MessagesThatAreFetchedAreNotToldHoweverTheyCome) {
   const std::string large = "Secret!" + std::string(9'000, 'x');
   for (const std::string body :
-       {"BODY[] {10}\r\nSecret!\r\n ", "BODY[TEXT] \"Secret!\"", "RFC822 {7}\r\nSecret!", "RFC822.TEXT \"Secret!\"",
-        "RFC822.HEADER {7}\r\nSecret!", "BINARY[1] ~{7}\r\nSecret!", "body[] \"Secret!\"", "Rfc822 \"Secret!\"",
-        "BODY[HEADER.FIELDS (SUBJECT)] {7}\r\nSecret!", "BODY[1]<0> \"Secret!\""}) {
+       {"BODY[] {10}\r\nSecret!\r\n ", "BODY[TEXT] \"Secret!\"", "RFC822 {7}\r\nSecret!",
+        "RFC822.TEXT \"Secret!\"", "RFC822.HEADER {7}\r\nSecret!", "BINARY[1] ~{7}\r\nSecret!",
+        "body[] \"Secret!\"", "Rfc822 \"Secret!\"", "BODY[HEADER.FIELDS (SUBJECT)] {7}\r\nSecret!",
+        "BODY[1]<0> \"Secret!\""}) {
     const auto log = Dialogue().server("* 1 FETCH (UID 7 " + body + ")\r\n* 2 EXISTS\r\n").traced();
     EXPECT_HIDES(log, "Secret");
     EXPECT_TELLS(log, "UID 7");
