@@ -102,8 +102,11 @@ Task<TaggedReply> BackendConnection::authenticate(std::string mechanism, std::st
   const bool at_once = capabilities_.has("SASL-IR");
   const std::string head = tag + " AUTHENTICATE " + mechanism;
   if (at_once) {
-    base::Secret line(head + " " + std::string(message) + "\r\n");
-    send(tag, line.view(), pending);
+    std::string line;
+    line.reserve(head.size() + message.size() + 3);  // one buffer, so that one wipe is enough
+    line.append(head).append(" ").append(message).append("\r\n");
+    send(tag, line, pending);
+    base::wipe(line);
   } else {
     send(tag, head + "\r\n", pending);
     auto go = co_await continuation(tag);

@@ -11,7 +11,11 @@ namespace imapmux::mailbox {
 
 MailboxNaming::MailboxNaming(const config::Backend& backend, std::string_view account, char delimiter)
     : backend_(backend.name), account_(base::lower(account)), delimiter_(delimiter) {
-  for (const auto& name : backend.shared_namespaces) shared_.push_back(name);
+  for (const auto& name : backend.shared_namespaces) {
+    std::string prefix = wire::canonical_mailbox_name(name, delimiter);
+    if (delimiter && name.ends_with(delimiter)) prefix += delimiter;  // which the canonical form has dropped
+    shared_.push_back(std::move(prefix));
+  }
   for (const auto& alias : backend.mailbox_aliases)
     aliases_.push_back(
         {std::make_unique<RE2>("\\A(?:" + alias.match + ")\\z"), alias.key, alias.user});  // the whole name

@@ -228,6 +228,18 @@ Problem problem_with(const wire::Command& command) {
   }
 }
 
+bool is_append_part(std::string_view text) {
+  TokenReader reader(text);
+  if (!reader.space()) return false;
+  while (!reader.at_end()) {
+    const auto token = reader.peek();
+    if (!token || (token->kind != wire::Token::Kind::kOpen && token->kind != wire::Token::Kind::kQuoted))
+      return false;
+    if (!reader.skip_value() || !reader.space()) return false;
+  }
+  return true;
+}
+
 std::vector<std::string> opened_mailboxes(const wire::Command& command) {
   std::vector<std::string> names;
   auto reader = command.reader();

@@ -17,6 +17,10 @@ std::optional<std::string> problem_with(const wire::Command& command);
 // malformed.
 std::vector<std::string> opened_mailboxes(const wire::Command& command);
 
+// Whether `text` may stand between two literals of an APPEND (MULTIAPPEND, RFC 3502): " (flags) "date" ",
+// each but the first space optional.
+bool is_append_part(std::string_view text);
+
 // STATUS's items in upper case; only after problem_with() found nothing.
 std::vector<std::string> status_items(const wire::Command& command);
 

@@ -93,10 +93,15 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
       case UploadPart::Kind::kLiteralEnd:
         break;
       case UploadPart::Kind::kTail:
-        connection().send_more(part.octets + "\r\n");
+        // Anything here could be a literal's head to the backend, which would take our next command for its
+        // octets.
+        if (!part.octets.empty()) break_off("Nothing may follow the message");
+        connection().send_more("\r\n");
         broken_upload_ = false;
         co_return;
       case UploadPart::Kind::kLiteral: {
+        if (!is_append_part(part.octets)) break_off("This form of APPEND is not supported");
+        if (part.literal_size > client_.config().limits.max_message_size) break_off("The message is too big");
         connection().send_more(part.octets + literal_head(part.literal_size, part.literal8, form));
         if (form == wire::LiteralForm::kSynchronising) {
           auto go = co_await connection().continuation(tag);
@@ -117,6 +122,15 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
         throw net::ConnectionLost(net::Side::kClient, "the client's upload broke off");
     }
   }
+}
+
+// The backend has had a part of a command that must not come to its end: its connection is severed, and with
+// it the session.
+void ExclusiveSession::break_off(std::string_view why) {
+  broken_upload_ = true;
+  if (!current_tag_.empty()) answer(std::string(current_tag_), "BAD " + std::string(why));
+  client_.say_bye(why);
+  throw net::ConnectionLost(net::Side::kClient, std::string(why));
 }
 
 }  // namespace imapmux::session

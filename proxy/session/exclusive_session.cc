@@ -110,9 +110,10 @@ void ExclusiveSession::on_client_drained() noexcept {
 Task<> ExclusiveSession::finish() {
   auto& arbiter = client_.host().shared().arbiter;
   client_.host().shared().suspects.closed(holder_);
-  if (!seat_.connection) co_return;  // it did not come back
-  connection().set_observer(nullptr);
-  if (broken_upload_) {
+  if (seat_.connection) connection().set_observer(nullptr);
+  if (!seat_.connection) {
+    // It did not come back.
+  } else if (broken_upload_) {
     connection().abort();
   } else {
     // A mailbox is given back only when it is certain that the backend has closed it. LOGOUT expunges

@@ -106,6 +106,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   async::Task<> append(Entry entry);
   async::Task<bool> send_head(const std::string& tag, std::string text, const Entry& literal);
   async::Task<> send_literals(const std::string& tag);
+  [[noreturn]] void break_off(std::string_view why);
 
   // exclusive_idle.cc
   async::Task<> idle(Entry entry);
