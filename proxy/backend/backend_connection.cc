@@ -85,12 +85,14 @@ Task<TaggedReply> BackendConnection::run_secret(base::Secret text) {
   const Wiper wiper(command.pieces);
   assert(!command.pieces.empty() && "the proxy's own commands are well-formed");
   PendingReply pending(*this);
+  if (command.pieces.size() > 1) command_begun();
   send(tag, command.pieces.front(), pending);
   for (size_t i = 1; i < command.pieces.size(); ++i) {
     auto go = co_await continuation(tag);
     if (go == Go::kAnswered) break;
     send_more(command.pieces[i]);
   }
+  command_completed();
   auto reply = co_await pending.wait();
   co_return reply;
 }
@@ -216,19 +218,28 @@ void BackendConnection::set_stream(std::unique_ptr<net::Stream> stream) {
   stream_->start_reading();
 }
 
+base::Millis BackendConnection::left_until(base::Instant deadline) const {
+  return std::chrono::duration_cast<base::Millis>(deadline - scheduler_.now());
+}
+
 Task<> BackendConnection::close(base::Millis limit) {
   if (lost_ || !stream_) co_return;
   closing_ = true;
+  const bool idling = silent_;
   expect_answers();
   pause();  // a paused connection is read again, into nobody's hands
   resume();
   observer_ = nullptr;
-  stream_->write(next_tag() + " LOGOUT\r\n");
   const auto deadline = scheduler_.now() + limit;
-  while (!lost_) {
-    const auto left = std::chrono::duration_cast<base::Millis>(deadline - scheduler_.now());
-    if (left.count() <= 0) break;
-    co_await async::Wait(&changed_, left, async::Wait::Shield::kYes);
+  if (!mid_command_) {
+    if (idling) {  // RFC 2177: nothing but DONE, and the next command behind IDLE's end
+      stream_->write("DONE\r\n");
+      while (!lost_ && !in_flight_.empty() && scheduler_.now() < deadline)
+        co_await async::Wait(&changed_, left_until(deadline), async::Wait::Shield::kYes);
+    }
+    if (!lost_) stream_->write(next_tag() + " LOGOUT\r\n");
+    while (!lost_ && scheduler_.now() < deadline)
+      co_await async::Wait(&changed_, left_until(deadline), async::Wait::Shield::kYes);
   }
   abort();
 }

@@ -115,6 +115,10 @@ class BackendConnection final : private net::StreamHandler {
   void send_more(std::string_view octets);
   // Waits for "+", or until the command with this tag was answered instead.
   async::Task<Go> continuation(const std::string& tag, std::string* text = nullptr);
+  // A command goes out in pieces from here on, until command_completed(): what is sent in between belongs to
+  // it, and close() severs the connection instead of letting LOGOUT become a part of somebody's message.
+  void command_begun() { mid_command_ = true; }
+  void command_completed() { mid_command_ = false; }
   void forget(Completion& completion);
 
   void set_observer(ResponseObserver* observer) { observer_ = observer; }
@@ -125,7 +129,7 @@ class BackendConnection final : private net::StreamHandler {
   // Back-pressure: while paused, nothing is read, and no command times out.
   void pause();
   void resume();
-  // IDLE may stay unanswered for as long as it likes.
+  // Between IDLE's "+" and its DONE: it may stay unanswered for as long as it likes.
   void expect_silence();
   void expect_answers();
 
@@ -170,6 +174,7 @@ class BackendConnection final : private net::StreamHandler {
   void fail(const std::string& reason);
   void watch();
   void timed_out();
+  base::Millis left_until(base::Instant deadline) const;
   std::optional<LiteralStart> literal_after(bool follows) const;
 
   async::Scheduler& scheduler_;
@@ -191,6 +196,7 @@ class BackendConnection final : private net::StreamHandler {
   async::Timer timer_;
   base::Instant last_heard_{};
   bool silent_ = false;
+  bool mid_command_ = false;
   bool paused_ = false;
   bool stop_after_answer_ = false;
   bool stopped_ = false;

@@ -209,6 +209,21 @@ void MailboxArbiter::drop(HolderId holder, const MailboxKey& key) {
   if (scope->second.waiting.empty() && scope->second.mailboxes.empty()) scopes_.erase(scope);
 }
 
+void MailboxArbiter::settle(HolderId holder, const MailboxKey& key, LeaseKind kind) {
+  Tickets granted;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto scope = scopes_.find(key.scope);
+    if (scope == scopes_.end()) return;
+    const auto mailbox = scope->second.mailboxes.find(key.mailbox);
+    if (mailbox == scope->second.mailboxes.end()) return;
+    for (auto& hold : mailbox->second)
+      if (hold.holder == holder) hold.kind = kind;
+    granted = regrant({key.scope});
+  }
+  for (const auto& ticket : granted) ticket->granted();
+}
+
 void MailboxArbiter::release(HolderId holder, const MailboxKey& key) {
   Tickets granted;
   {

@@ -57,6 +57,8 @@ class MailboxArbiter {
   bool try_now(const std::shared_ptr<Ticket>& ticket);
   // Gives up a wait. False: it was granted meanwhile, and the caller must release what it got.
   bool withdraw(const std::shared_ptr<Ticket>& ticket);
+  // Makes a lease that is held what it is from now on; a weaker one lets others in.
+  void settle(HolderId holder, const MailboxKey& key, LeaseKind kind);
   // Gives one lease back. Unknown ones are ignored.
   void release(HolderId holder, const MailboxKey& key);
   // Gives back all but `keep` (may be null).

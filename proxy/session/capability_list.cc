@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/bytes.h"
+
 namespace imapmux::session {
 namespace {
 
@@ -49,6 +51,11 @@ bool offers(const backend::Capabilities& backend, const config::Backend& config,
     if (end == std::string_view::npos) return false;
     alternatives.remove_prefix(end + 1);
   }
+}
+
+bool is_hidden_code(std::string_view code) {
+  return base::equals_ignore_case(code, "CAPABILITY") || base::equals_ignore_case(code, "HIGHESTMODSEQ") ||
+         base::equals_ignore_case(code, "NOMODSEQ");
 }
 
 std::string relayed_capabilities(const backend::Capabilities& backend, const config::Backend& config) {

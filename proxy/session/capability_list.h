@@ -15,6 +15,9 @@ std::string offered_capabilities(const backend::Capabilities& backend, const con
 // True if a command that needs one of `alternatives` (see wire::CommandInfo::capability) is offered.
 bool offers(const backend::Capabilities& backend, const config::Backend& config,
             std::string_view alternatives);
+// Response codes of what is not offered: the state of a CONDSTORE mailbox, and capabilities, which are the
+// proxy's to tell. In any case.
+bool is_hidden_code(std::string_view code);
 // After login, for a relay: the backend's own, without what only makes sense before login.
 std::string relayed_capabilities(const backend::Capabilities& backend, const config::Backend& config);
 

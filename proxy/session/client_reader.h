@@ -73,6 +73,7 @@ class ClientReader final : public net::StreamHandler {
 
   ClientReader(Listener& listener, wire::CommandLimits limits);
   void set_stream(net::Stream* stream);
+  void detach() { stream_ = nullptr; }
   void set_trace(ProtocolTrace* trace) { trace_ = trace; }
   void set_limits(wire::CommandLimits limits) { parser_.set_limits(limits); }
 

@@ -114,6 +114,13 @@ Task<> ClientSession::run() {
   scope_.spawn(converse());
   co_await scope_.join();
   timer_.stop();
+  if (!handed_over() && stream_) {
+    // The client need not wait for what the backend takes to close.
+    stream_->set_handler(nullptr);
+    reader_.detach();
+    writer_.set_stream(nullptr);
+    stream_.reset();
+  }
   if (after_login_) co_await after_login_->finish();
   if (!handed_over() && state_ != State::kConnected && !(user_.empty() && commands_ == 0))
     base::log::info("session {} ended: user={} backend={} commands={} duration={}ms reason=\"{}\"", label_,

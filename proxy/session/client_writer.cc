@@ -1,11 +1,12 @@
 #include "session/client_writer.h"
 
+#include "session/capability_list.h"
 #include "wire/writer.h"
 
 namespace imapmux::session {
 
 void ClientWriter::emit(std::string_view octets) {
-  if (broken_) return;
+  if (broken_ || !stream_) return;
   if (trace_) trace_->client_got(octets);
   stream_->write(octets);
 }
@@ -33,8 +34,7 @@ void ClientWriter::tagged(std::string_view tag, const backend::TaggedReply& repl
   std::string text = reply.status == wire::ResponseName::kOk   ? "OK "
                      : reply.status == wire::ResponseName::kNo ? "NO "
                                                                : "BAD ";
-  // Capabilities are the proxy's to tell; its own list differs from the backend's.
-  if (!reply.code.empty() && reply.code != "CAPABILITY") {
+  if (!reply.code.empty() && !is_hidden_code(reply.code)) {
     text += "[" + reply.code;
     if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;
     text += "] ";
@@ -83,6 +83,7 @@ void ClientWriter::pass_text(std::string_view text, const backend::LiteralStart*
 }
 
 void ClientWriter::pass_through(std::string_view octets) {
+  if (!stream_) return;
   if (trace_) trace_->client_got(octets);
   stream_->write_through(octets);
 }

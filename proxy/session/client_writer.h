@@ -16,6 +16,7 @@ namespace imapmux::session {
 
 class ClientWriter {
  public:
+  // nullptr: the client has gone, nothing is written any more.
   void set_stream(net::Stream* stream) { stream_ = stream; }
   void set_trace(ProtocolTrace* trace) { trace_ = trace; }
 
@@ -40,7 +41,7 @@ class ClientWriter {
   bool inside_response() const { return inside_; }
   // The rest of the response that is being passed on will never come.
   void abandon_response();
-  size_t unsent() const { return stream_->unsent(); }
+  size_t unsent() const { return stream_ ? stream_->unsent() : 0; }
 
  private:
   void line(std::string_view prefix, std::string_view text);

@@ -50,6 +50,8 @@ Task<> ExclusiveSession::append(Entry entry) {
   head.pieces.back() += literal_head(entry.literal_size, entry.literal8, connection().literal_form());
 
   backend::PendingReply pending(connection());
+  // Should the client vanish from here on, the backend must not take a part for a whole.
+  connection().command_begun();
   connection().send(backend_tag, head.pieces.front(), pending);
   bool wanted = true;
   for (size_t i = 1; i < head.pieces.size() && wanted; ++i) {
@@ -62,6 +64,7 @@ Task<> ExclusiveSession::append(Entry entry) {
     wanted = go == backend::BackendConnection::Go::kContinue;
   }
   if (!wanted) {  // refused before the message: over quota, no such mailbox
+    connection().command_completed();
     co_await skip_upload(entry.literal_waits);
   } else {
     if (entry.literal_waits) client_.writer().go_ahead("OK");
@@ -77,14 +80,8 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
   auto& reader = client_.reader();
   const auto form = connection().literal_form();
   for (;;) {
-    while (!reader.upload_ready()) {
-      broken_upload_ = true;  // should we be cancelled here, the backend must not get an end
-      co_await reader.arrivals().wait();
-    }
-    while (connection().unsent() > net::Stream::kHighWatermark) {
-      broken_upload_ = true;
-      co_await progress_.wait();
-    }
+    while (!reader.upload_ready()) co_await reader.arrivals().wait();
+    while (connection().unsent() > net::Stream::kHighWatermark) co_await progress_.wait();
     auto part = reader.take_upload();
     switch (part.kind) {
       case UploadPart::Kind::kData:
@@ -97,7 +94,7 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
         // octets.
         if (!part.octets.empty()) break_off("Nothing may follow the message");
         connection().send_more("\r\n");
-        broken_upload_ = false;
+        connection().command_completed();
         co_return;
       case UploadPart::Kind::kLiteral: {
         if (!is_append_part(part.octets)) break_off("This form of APPEND is not supported");
@@ -106,7 +103,7 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
         if (form == wire::LiteralForm::kSynchronising) {
           auto go = co_await connection().continuation(tag);
           if (go == backend::BackendConnection::Go::kAnswered) {
-            broken_upload_ = false;
+            connection().command_completed();
             co_await skip_upload(part.literal_waits);
             co_return;
           }
@@ -118,7 +115,6 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
       case UploadPart::Kind::kEnd:
         // The client has gone, or its command turned out malformed behind a literal: the backend must not
         // take the part for a whole.
-        broken_upload_ = true;
         throw net::ConnectionLost(net::Side::kClient, "the client's upload broke off");
     }
   }
@@ -127,7 +123,6 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
 // The backend has had a part of a command that must not come to its end: its connection is severed, and with
 // it the session.
 void ExclusiveSession::break_off(std::string_view why) {
-  broken_upload_ = true;
   if (!current_tag_.empty()) answer(std::string(current_tag_), "BAD " + std::string(why));
   client_.say_bye(why);
   throw net::ConnectionLost(net::Side::kClient, std::string(why));

@@ -60,8 +60,10 @@ Task<> ExclusiveSession::wait_idly(base::Instant until) {
 Task<> ExclusiveSession::idle_on_backend(base::Instant until) {
   const auto tag = connection().next_tag();
   backend::PendingReply pending(connection());
+  connection().command_begun();
   connection().send(tag, tag + " IDLE\r\n", pending);
   auto go = co_await connection().continuation(tag);
+  connection().command_completed();
   if (go == backend::BackendConnection::Go::kAnswered) {
     co_await wait_idly(until);  // it refused: polled like the others
     co_return;

@@ -95,6 +95,8 @@ Task<> ExclusiveSession::select(Entry entry) {
     if (before) deselected();
     selected(std::move(name), key, command.verb == Verb::kExamine || reply.code == "READ-ONLY");
     if (before) release(before->key);
+    client_.host().shared().arbiter.settle(holder_, key,
+                                           kind);  // SELECT, then EXAMINE: others may read beside it now
   } else if (reply.status == wire::ResponseName::kNo) {
     // A failed SELECT deselects, on all servers known.
     if (before) deselected();
@@ -245,8 +247,10 @@ Task<> ExclusiveSession::restructure(Entry entry) {
   // One's own selected mailbox is closed first: servers refuse, or say BYE later.
   const auto before = selected_;
   const auto& first = requests.front().key;
+  // RENAME takes what is below along, DELETE leaves it (RFC 3501, 6.3.4 and 6.3.5).
+  const bool takes_inferiors = entry.command.verb == Verb::kRename;
   const bool own =
-      before && (before->key == first || (before->key.scope == first.scope &&
+      before && (before->key == first || (takes_inferiors && before->key.scope == first.scope &&
                                           wire::is_inferior(before->key.mailbox, first.mailbox, delimiter_)));
   if (own) co_await deselect();
   auto reply = co_await relay(entry);
@@ -257,11 +261,15 @@ Task<> ExclusiveSession::restructure(Entry entry) {
   } else if (own) {
     auto back = co_await select_again(*before);
     if (!back) {
+      answer(entry.command.tag, reply);
       client_.say_bye("[UNAVAILABLE] The mailbox can't be opened again");
       client_.end("mailbox lost after a failed DELETE or RENAME");
       co_return;
     }
   }
+  if (selected_)
+    client_.host().shared().arbiter.settle(holder_, selected_->key,
+                                           selected_->read_only ? LeaseKind::kExamine : LeaseKind::kSelect);
   for (const auto& request : requests) release(request.key);
   answer(entry.command.tag, reply);
 }

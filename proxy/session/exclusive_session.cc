@@ -28,19 +28,17 @@ bool changes_mail(Verb verb) {
          info.opens == wire::Opens::kRestructure || verb == Verb::kCreate || verb == Verb::kClose;
 }
 
-// State of a CONDSTORE mailbox, which the client is not offered, and capabilities, which are the proxy's to
-// tell.
-bool is_hidden_code(std::string_view code) {
-  return base::equals_ignore_case(code, "CAPABILITY") || base::equals_ignore_case(code, "HIGHESTMODSEQ") ||
-         base::equals_ignore_case(code, "NOMODSEQ");
-}
-
 }  // namespace
 
 void ExclusiveSession::Relayed::on_tagged(const wire::Response& response) noexcept {
   auto& owner = session;
   std::string_view rest = response.line.substr(response.tag.size() + 1);
-  owner.client_.writer().tagged(tag, rest);
+  if (is_hidden_code(response.code)) {
+    owner.client_.writer().tagged(
+        tag, std::string(rest.substr(0, rest.find('['))) + std::string(response.arguments));
+  } else {
+    owner.client_.writer().tagged(tag, rest);
+  }
   owner.spare_.splice(owner.spare_.begin(), owner.in_flight_, self);
   owner.hold_back_if_slow();
   owner.progress_.notify_all();
@@ -113,8 +111,6 @@ Task<> ExclusiveSession::finish() {
   if (seat_.connection) connection().set_observer(nullptr);
   if (!seat_.connection) {
     // It did not come back.
-  } else if (broken_upload_) {
-    connection().abort();
   } else {
     // A mailbox is given back only when it is certain that the backend has closed it. LOGOUT expunges
     // nothing.
@@ -266,6 +262,7 @@ Task<> ExclusiveSession::forward(Entry entry) {
   }
   auto& relayed = in_flight_.back();
   relayed.tag = entry.command.tag;
+  relayed.backend_tag = backend_tag;
   relayed.family = info.family;
   relayed.self = std::prev(in_flight_.end());
   connection().send(backend_tag, command.pieces.front(), relayed);
@@ -318,7 +315,9 @@ Task<> ExclusiveSession::skip_upload(bool waits) {
 void ExclusiveSession::on_untagged(const wire::Response& response,
                                    std::optional<LiteralStart> literal) noexcept {
   track(response);
-  if (capture_ && capture_->wants(response)) {
+  const bool alert =
+      base::equals_ignore_case(response.code, "ALERT");  // RFC 3501, 7.1: the user has to see it
+  if (capture_ && capture_->wants(response) && !alert) {
     capture_->take(response);
     captured_literal_ = literal.has_value();
     return;
@@ -330,12 +329,32 @@ void ExclusiveSession::on_untagged(const wire::Response& response,
   if (is_status && is_hidden_code(response.code)) return;
   if (response.name == ResponseName::kExpunge) {
     writer.untagged(std::to_string(response.number) + " EXPUNGE");  // imap4d says EXPUNGED
+  } else if (response.name == ResponseName::kEsearch && !literal) {
+    pass_esearch(response);
   } else if (literal) {
     writer.pass_start(response.line, *literal);
   } else {
     writer.pass_line(response.line);
   }
   hold_back_if_slow();
+}
+
+// RFC 4466, 2.6.2: the correlator names the command's tag, which is ours there and the client's here.
+void ExclusiveSession::pass_esearch(const wire::Response& response) {
+  wire::TokenReader reader(response.arguments);
+  const bool correlated =
+      reader.open() && base::equals_ignore_case(reader.atom().value_or(""), "TAG") && reader.space();
+  const auto backend_tag = correlated ? reader.string() : std::nullopt;
+  if (!backend_tag || !reader.close()) {
+    client_.writer().pass_line(response.line);
+    return;
+  }
+  std::string tag = current_tag_;
+  for (const auto& command : in_flight_)
+    if (command.backend_tag == *backend_tag) tag = command.tag;
+  std::string line = "ESEARCH (TAG ";
+  wire::write_quoted(line, tag);
+  client_.writer().untagged(line + ")" + std::string(reader.rest()));
 }
 
 void ExclusiveSession::on_literal(std::string_view octets) noexcept {

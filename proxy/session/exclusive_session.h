@@ -37,7 +37,8 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
     void on_tagged(const wire::Response& response) noexcept override;
     void on_lost(const std::string& reason) noexcept override;
     ExclusiveSession& session;
-    std::string tag;
+    std::string tag;          // the client's
+    std::string backend_tag;  // ours
     wire::Family family = wire::Family::kNone;
     std::list<Relayed>::iterator self;
   };
@@ -121,6 +122,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   void on_backend_lost(const std::string& reason) noexcept override;
   void on_backend_drained() noexcept override { progress_.notify_all(); }
   void track(const wire::Response& response);
+  void pass_esearch(const wire::Response& response);
   void hold_back_if_slow();
 
   ClientSession& client_;
@@ -139,7 +141,6 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   async::WaitList progress_;
   std::string current_tag_;       // of the command that runs alone and is not answered yet
   bool outcome_unknown_ = false;  // it changes mail, and may or may not have been done
-  bool broken_upload_ = false;  // the client vanished inside a literal: the backend must not get an end of it
 };
 
 }  // namespace imapmux::session

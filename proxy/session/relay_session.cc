@@ -51,10 +51,21 @@ Task<> RelaySession::finish() {
 
 void RelaySession::to_client(std::string_view octets) {
   client_.writer().pass_through(octets);
-  const auto last = octets.substr(octets.size() - std::min(octets.size(), tail_.size()));
-  std::memcpy(tail_.data(), last.data(), last.size());
-  tail_size_ = last.size();
+  remember(octets);
   if (client_.writer().unsent() > net::Stream::kHighWatermark) backend_->stop_reading();
+}
+
+void RelaySession::remember(std::string_view octets) {
+  const auto last = octets.substr(octets.size() - std::min(octets.size(), tail_.size()));
+  const size_t kept = std::min(tail_size_, tail_.size() - last.size());
+  std::memmove(tail_.data(), tail_.data() + tail_size_ - kept, kept);
+  std::memcpy(tail_.data() + kept, last.data(), last.size());
+  tail_size_ = kept + last.size();
+}
+
+bool RelaySession::was_told_bye() const {
+  const std::string_view tail(tail_.data(), tail_size_);
+  return tail.starts_with("* BYE") || tail.find("\n* BYE") != std::string_view::npos;
 }
 
 void RelaySession::to_backend(std::string_view octets) {
@@ -85,9 +96,7 @@ void RelaySession::on_eof() noexcept {
 }
 
 void RelaySession::on_lost(const std::string& reason) noexcept {
-  const std::string_view tail(tail_.data(), tail_size_);
-  const bool was_told = tail.find("* BYE") != std::string_view::npos || client_.reader().eof();
-  if (!was_told) backend_problem_ = reason;
+  if (!was_told_bye() && !client_.reader().eof()) backend_problem_ = reason;
   ended_.set();
 }
 

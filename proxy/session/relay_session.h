@@ -29,6 +29,8 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   void to_client(std::string_view octets);
   void to_backend(std::string_view octets);
   void say_bye(std::string_view text);
+  void remember(std::string_view octets);
+  bool was_told_bye() const;
 
   ClientSession& client_;
   Seat seat_;

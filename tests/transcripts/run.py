@@ -27,7 +27,7 @@ HUSH = 0.12      # for what must not come
 DELIVERIES = {"whole": "as it stands", "bytes": "clients octet by octet", "chunks": "backends in random chunks"}
 CONFIGURATION = """\
 workers: {workers}
-shutdown_grace: 1s
+shutdown_grace: 5s
 log: {{level: debug}}
 listeners:
   - {listener}

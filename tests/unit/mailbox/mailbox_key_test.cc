@@ -102,5 +102,15 @@ TEST_F(NamingTest, NamesThatLookLikeScopesAreNoConfusion) {
   EXPECT_NE(key("ubob", "x"), key("bob", "u"));
 }
 
+TEST(MailboxNamingTest, ASharedNamespaceIsRecognisedInEverySpelling) {
+  config::Backend backend;
+  backend.name = "b";
+  backend.shared_namespaces = {"inbox/Shared/"};
+  const MailboxNaming bob(backend, "bob", '/');
+  const MailboxNaming alice(backend, "alice", '/');
+  EXPECT_EQ(bob.key("INBOX/Shared/team"), alice.key("Inbox/Shared/team"));
+  EXPECT_FALSE(bob.key("INBOX/Sharedx") == alice.key("INBOX/Sharedx"));
+}
+
 }  // namespace
 }  // namespace imapmux::mailbox

@@ -261,6 +261,14 @@ TEST(CommandCheckTest, EveryCommandThatOpensAMailboxNamesIt) {
   }
 }
 
+TEST(CommandCheckTest, BetweenTwoMessagesOfAnAppendStandFlagsAndADateOnly) {
+  for (const char* fine :
+       {" ", " (\\Seen) ", " \"01-Jan-2026 00:00:00 +0000\" ", " (\\Seen) \"01-Jan-2026 00:00:00 +0000\" "})
+    EXPECT_TRUE(is_append_part(fine)) << fine;
+  for (const char* bad : {"", "(\\Seen) ", " (\\Seen)", " CATENATE ", " UTF8 (", " {3+}\r\nabc ", " x"})
+    EXPECT_FALSE(is_append_part(bad)) << bad;
+}
+
 TEST(CommandCheckTest, TheItemsOfStatusAreToldInUpperCase) {
   EXPECT_EQ(status_items(command("STATUS box (messages UidNext)")), (Names{"MESSAGES", "UIDNEXT"}));
   EXPECT_EQ(status_items(command("STATUS \"(UNSEEN)\" (RECENT)")), Names{"RECENT"});
