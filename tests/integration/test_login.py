@@ -280,6 +280,25 @@ class MasterUser(IntegrationTest):
                 client.close()
 
 
+    @proxy_only
+    def test_it_brings_an_idle_session_back(self):
+        """The client's password is wiped after its login; with nothing open, the master user logs in again."""
+        with Dovecot() as server, Proxy(server, "exclusive", backend={"login": {
+                "master_user": server.master.name, "master_password": server.master.password}}) as proxy:
+            user = server.new_user()
+            body = message("back again")
+            server.fill(user, "INBOX", [body])
+            client = self.raw(proxy, user)
+            self.assertOk(client.command("NOOP"))
+            server.kill_sessions(user)
+            proxy.wait_for_log("lost")
+            self.assertOk(client.command("SELECT INBOX"))
+            self.assertIn(body, self.assertOk(client.command("FETCH 1 BODY.PEEK[]")).untagged[0])
+            # With a mailbox open the client has to be told.
+            server.kill_sessions(user)
+            self.assertTrue(any(line.startswith(b"* BYE [UNAVAILABLE]") for line in client.closed_within(10)))
+
+
 class Xoauth2(IntegrationTest):
     def test_token(self):
         with Dovecot(xoauth2=True) as server:
