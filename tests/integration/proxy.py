@@ -40,12 +40,22 @@ class Proxy:
         stanza.update(backend or {})
         self.configuration = {
             "workers": 1, "log": {"level": "debug"}, "limits": {"auth_failure_delay": "50ms"},
-            "listeners": [{"name": "imap", "bind": f"{LOOPBACK}:{self.port}", "tls": tls, **(listener or {})}],
+            "listeners": [{"name": name, "bind": f"{host}:{self.port}", "tls": tls, **(listener or {})}
+                          for name, host in self._hosts()],
             "backends": {"server": stanza}, "routes": [{"backend": "server"}], **(top or {})}
         if tls != "none":
             self.configuration["certificates"] = [{"names": ["localhost"], "certificate": str(certificates().certificate),
                                                    "private_key": str(certificates().key)}]
         self._stack = contextlib.ExitStack()
+
+    def _hosts(self):
+        """Clients that verify a certificate connect to `localhost`, which some machines take for ::1 first."""
+        yield "imap", LOOPBACK
+        if self.tls == "none":
+            return
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", self.port))
+            yield "imap6", "[::1]"
 
     def __enter__(self):
         try:
