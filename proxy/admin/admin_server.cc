@@ -2,8 +2,10 @@
 
 #include <httplib.h>
 #include <openssl/crypto.h>
-#include <sys/un.h>
+#include <sys/socket.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -18,55 +20,91 @@ bool same_secret(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+// A thread for each request, up to a limit: a client that is slow to say what it wants must keep neither a
+// health check nor the end of the program waiting, so nothing here is ever joined.
+class RequestThreads final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> work) override {
+    std::unique_lock lock(state_->mutex);
+    state_->room.wait(lock, [this] { return state_->running < kMost; });
+    ++state_->running;
+    std::thread([work = std::move(work), state = state_] {
+      work();
+      const std::lock_guard done(state->mutex);
+      --state->running;
+      state->room.notify_all();
+    }).detach();
+  }
+  void shutdown() override {}
+
+ private:
+  static constexpr int kMost = 64;
+  struct State {
+    std::mutex mutex;
+    std::condition_variable room;
+    int running = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
 struct AdminServer::Http {
   httplib::Server server;
-  base::Secret token;
-  Collect collect;
-  std::string path;  // of a unix socket
+  Sources sources;
   int port = 0;
   std::thread thread;
+  std::mutex mutex;  // with `ended`: what the sources refer to lives no longer than the endpoint
+  bool ended = false;
 
-  bool allowed(const httplib::Request& request) const {
+  bool allowed(const httplib::Request& request) {
+    const auto token = sources.token();
     if (token.empty()) return true;
-    const auto given = request.get_header_value("Authorization");
-    return same_secret(given, "Bearer " + std::string(token.view()));
+    return same_secret(request.get_header_value("Authorization"), "Bearer " + std::string(token.view()));
+  }
+  void status(const httplib::Request& request, httplib::Response& response) {
+    const std::lock_guard lock(mutex);
+    if (ended) {
+      response.status = 503;
+    } else if (!allowed(request)) {
+      response.status = 401;
+      response.set_header("WWW-Authenticate", "Bearer");
+      response.set_content("a token is needed\n", "text/plain");
+    } else {
+      response.set_content(to_json(sources.status()), "application/json");
+    }
+  }
+  void ready(httplib::Response& response) {
+    const bool is_ready = !ended_now() && sources.ready();
+    response.status = is_ready ? 200 : 503;
+    response.set_content(is_ready ? "ready\n" : "not ready\n", "text/plain");
+  }
+  bool ended_now() {
+    const std::lock_guard lock(mutex);
+    return ended;
   }
 };
 
-AdminServer::AdminServer(const base::Endpoint& bind, base::Secret token, Collect collect)
-    : http_(std::make_unique<Http>()) {
-  http_->token = std::move(token);
-  http_->collect = std::move(collect);
+AdminServer::AdminServer(const base::Endpoint& bind, Sources sources) : http_(std::make_shared<Http>()) {
+  http_->sources = std::move(sources);
   auto& server = http_->server;
-  server.new_task_queue = [] { return new httplib::ThreadPool(2); };
+  server.new_task_queue = [] { return new RequestThreads; };
   server.set_keep_alive_timeout(2);
   server.set_read_timeout(5);
   server.set_payload_max_length(64 * 1024);
+  // Not SO_REUSEPORT, httplib's default: a second process would silently share the port.
+  server.set_socket_options([](socket_t fd) {
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  });
+  auto* http = http_.get();
   server.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
     response.set_content("ok\n", "text/plain");
   });
-  server.Get("/readyz", [http = http_.get()](const httplib::Request&, httplib::Response& response) {
-    const bool ready = http->collect().ready;
-    response.status = ready ? 200 : 503;
-    response.set_content(ready ? "ready\n" : "not ready\n", "text/plain");
+  server.Get("/readyz",
+             [http](const httplib::Request&, httplib::Response& response) { http->ready(response); });
+  server.Get("/api/v1/status", [http](const httplib::Request& request, httplib::Response& response) {
+    http->status(request, response);
   });
-  server.Get("/api/v1/status",
-             [http = http_.get()](const httplib::Request& request, httplib::Response& response) {
-               if (!http->allowed(request)) {
-                 response.status = 401;
-                 response.set_header("WWW-Authenticate", "Bearer");
-                 response.set_content("a token is needed\n", "text/plain");
-                 return;
-               }
-               response.set_content(to_json(http->collect()), "application/json");
-             });
-  if (bind.is_unix()) {
-    http_->path = bind.path;
-    ::unlink(bind.path.c_str());
-    server.set_address_family(AF_UNIX);
-    if (!server.bind_to_port(bind.path, 80))
-      throw std::runtime_error("admin: can't bind " + bind.to_string());
-  } else if (bind.port == 0) {
+  if (bind.port == 0) {
     http_->port = server.bind_to_any_port(bind.host);
     if (http_->port <= 0) throw std::runtime_error("admin: can't bind " + bind.to_string());
   } else {
@@ -74,14 +112,19 @@ AdminServer::AdminServer(const base::Endpoint& bind, base::Secret token, Collect
     if (!server.bind_to_port(bind.host, bind.port))
       throw std::runtime_error("admin: can't bind " + bind.to_string());
   }
-  http_->thread = std::thread([http = http_.get()] { http->server.listen_after_bind(); });
+  http_->thread = std::thread([http] { http->server.listen_after_bind(); });
   while (!server.is_running()) std::this_thread::yield();  // stop() before listen would be lost
 }
 
 AdminServer::~AdminServer() {
   http_->server.stop();
   http_->thread.join();
-  if (!http_->path.empty()) ::unlink(http_->path.c_str());
+  {
+    const std::lock_guard lock(http_->mutex);
+    http_->ended = true;
+  }
+  // Requests that are still being read refer to it; there is one endpoint in a process, which ends now.
+  static const auto keep = http_;
 }
 
 uint16_t AdminServer::port() const {
@@ -89,8 +132,7 @@ uint16_t AdminServer::port() const {
 }
 
 AdminAnswer ask_admin(const base::Endpoint& admin, const std::string& path, const std::string& token) {
-  httplib::Client client(admin.is_unix() ? admin.path : admin.host, admin.is_unix() ? 80 : admin.port);
-  if (admin.is_unix()) client.set_address_family(AF_UNIX);
+  httplib::Client client(admin.host, admin.port);
   client.set_connection_timeout(3);
   client.set_read_timeout(5);
   if (!token.empty()) client.set_bearer_token_auth(token.c_str());

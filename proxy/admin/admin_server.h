@@ -14,10 +14,15 @@ namespace imapmux::admin {
 
 class AdminServer {
  public:
-  using Collect = std::function<session::Snapshot()>;  // called on the endpoint's thread
+  // Called on the endpoint's threads.
+  struct Sources {
+    std::function<session::Snapshot()> status;
+    std::function<bool()> ready;
+    std::function<base::Secret()> token;  // empty: the status is for everybody
+  };
 
   // Listens at once. Throws std::runtime_error. With a token, the status needs "Authorization: Bearer TOKEN".
-  AdminServer(const base::Endpoint& bind, base::Secret token, Collect collect);
+  AdminServer(const base::Endpoint& bind, Sources sources);
   ~AdminServer();
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
@@ -25,7 +30,7 @@ class AdminServer {
 
  private:
   struct Http;
-  std::unique_ptr<Http> http_;
+  std::shared_ptr<Http> http_;
 };
 
 // What `imapmux status` and `imapmux health` ask a running process.

@@ -72,7 +72,12 @@ json leases_of(const session::Snapshot& snapshot) {
 std::string text_of(const json& row, const char* field) {
   const auto found = row.find(field);
   if (found == row.end()) return "";
-  return found->is_string() ? found->get<std::string>() : found->dump();
+  if (!found->is_string()) return found->dump();
+  // Names come from clients, and terminals obey control characters.
+  auto value = found->get<std::string>();
+  for (char& c : value)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return value;
 }
 
 }  // namespace

@@ -28,8 +28,11 @@ Server::Server(config::ConfigPtr config) : service_(session::Service::make(confi
   }
   for (const auto& listener : config->listeners) bind(listener);
   if (config->admin)
-    admin_ = std::make_unique<admin::AdminServer>(*config->admin, config->admin_token.clone(),
-                                                  [this] { return snapshot(); });
+    admin_ = std::make_unique<admin::AdminServer>(
+        *config->admin,
+        admin::AdminServer::Sources{.status = [this] { return snapshot(); },
+                                    .ready = [this] { return running_.load(); },
+                                    .token = [this] { return service()->config->admin_token.clone(); }});
 }
 
 Server::~Server() = default;
@@ -71,7 +74,10 @@ void Server::start() {
 void Server::stop() {
   if (!running_.exchange(false)) return;
   const auto grace = service()->config->shutdown_grace;
-  for (auto& worker : workers_) worker->shut_down(grace);
+  std::vector<std::future<void>> ended;
+  for (auto& worker : workers_) ended.push_back(worker->shut_down(grace));
+  for (auto& one : ended) one.wait();
+  for (auto& worker : workers_) worker->finish();
   for (auto& worker : workers_) worker->join();
   admin_.reset();
 }
@@ -124,8 +130,13 @@ session::Snapshot Server::snapshot() {
     worker->collect(
         [promise](std::vector<session::SessionStatus> sessions) { promise->set_value(std::move(sessions)); });
   }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
   for (auto& answer : answers) {
-    if (answer.wait_for(std::chrono::seconds(2)) != std::future_status::ready) continue;
+    // A worker that is ending does not answer any more.
+    auto state = std::future_status::timeout;
+    while (state != std::future_status::ready && running_ && std::chrono::steady_clock::now() < deadline)
+      state = answer.wait_for(std::chrono::milliseconds(20));
+    if (state != std::future_status::ready) continue;
     auto sessions = answer.get();
     std::move(sessions.begin(), sessions.end(), std::back_inserter(all.sessions));
   }

@@ -8,17 +8,9 @@ namespace {
 using async::Task;
 using base::Millis;
 
-// One more or less of the connected clients.
-class ClientCount {
- public:
-  explicit ClientCount(std::atomic<uint64_t>& count) : count_(count) { count_.fetch_add(1); }
-  ~ClientCount() { count_.fetch_sub(1); }
-  ClientCount(const ClientCount&) = delete;
-  ClientCount& operator=(const ClientCount&) = delete;
-
- private:
-  std::atomic<uint64_t>& count_;
-};
+// For a server that has to be told that its connection is no longer wanted.
+constexpr Millis kBurialLogout{1'000};
+constexpr Millis kBurialClose{2'000};
 
 }  // namespace
 
@@ -51,36 +43,43 @@ void Worker::join() {
 
 void Worker::accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream) {
   const auto* settings = service_->listener(listener);
-  const bool full = shared_.counters.clients.load() >= service_->config->limits.max_clients;
-  if (!settings || full || stopping_) {
+  auto place = session::ClientPlace::take(shared_.counters.clients, service_->config->limits.max_clients);
+  if (!settings || !place || stopping_) {
     // Before a TLS handshake nothing can be said.
     if (settings && settings->tls != config::ListenerTls::kImplicit)
       stream->write("* BYE [UNAVAILABLE] Too many connections, try again later\r\n");
     return;
   }
-  tasks_.spawn(serve(service_, listener, std::move(stream)));
+  tasks_.spawn(serve(service_, listener, std::move(stream), std::move(place)));
 }
 
 Task<> Worker::serve(session::ServicePtr service, std::string listener,
-                     std::unique_ptr<net::TcpStream> stream) {
+                     std::unique_ptr<net::TcpStream> stream, session::ClientPlace place) {
   shared_.counters.sessions.fetch_add(1, std::memory_order_relaxed);
   session::ClientSession session(*this, service, *service->listener(listener), std::move(stream));
-  co_await run(session);
+  co_await run(session, std::move(place));
 }
 
 Task<> Worker::serve_handed_over(session::HandedOver client) {
+  auto place = std::move(client.place);
   session::ClientSession session(*this, std::move(client));
-  co_await run(session);
+  co_await run(session, std::move(place));
 }
 
-Task<> Worker::run(session::ClientSession& session) {
-  const ClientCount count(shared_.counters.clients);
+Task<> Worker::run(session::ClientSession& session, session::ClientPlace place) {
   add(session);
   if (stopping_) session.shut_down();
   co_await session.run();
   session.unlink();
   session_ended_.notify_all();
-  if (session.handed_over()) hand_over(session.destination(), session.take_hand_over());
+  if (!session.handed_over()) co_return;
+  auto client = session.take_hand_over();
+  client.place = std::move(place);
+  hand_over(session.destination(), std::move(client));
+}
+
+Task<> Worker::close_for_good(session::Seat seat) {
+  co_await seat.connection->close(kBurialLogout, stopping_ ? Millis(0) : kBurialClose);
 }
 
 void Worker::accept_handed_over(session::HandedOver client) {
@@ -100,19 +99,31 @@ void Worker::collect(std::function<void(std::vector<session::SessionStatus>)> do
   });
 }
 
-void Worker::shut_down(Millis grace) {
-  loop_.post([this, grace] {
+std::future<void> Worker::shut_down(Millis grace) {
+  auto done = std::make_shared<std::promise<void>>();
+  loop_.post([this, grace, done] {
     stopping_ = true;
     listeners_.clear();
     sessions_.for_each([](session::ClientSession& session) { session.shut_down(); });
-    winding_down_.spawn(wind_down(grace));
+    winding_down_.spawn(wind_down(grace, done));
   });
+  return done->get_future();
 }
 
-Task<> Worker::wind_down(Millis grace) {
+Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done) {
   const auto deadline = loop_.now() + grace;
   while (!sessions_.empty() && loop_.now() < deadline)
     co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
+  sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
+  co_await tasks_.join();
+  done->set_value();
+}
+
+void Worker::finish() {
+  loop_.post([this] { winding_down_.spawn(stop_when_empty()); });
+}
+
+Task<> Worker::stop_when_empty() {
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
   co_await tasks_.join();
   loop_.stop();

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -30,8 +31,11 @@ class Worker final : private session::Host {
   // Any thread from here on.
   void accept_handed_over(session::HandedOver client);
   void set_service(session::ServicePtr service);
-  // Stops accepting; sessions get `grace` to end, then they are cut off; then the thread ends.
-  void shut_down(base::Millis grace);
+  // Stops accepting; sessions get `grace` to end, then they are cut off. Ready when the last one has ended;
+  // the loop goes on, since other workers may still hand clients over.
+  std::future<void> shut_down(base::Millis grace);
+  // When all workers have shut down: ends the thread.
+  void finish();
   // Asks the worker for its sessions; `done` is called on the worker's thread.
   void collect(std::function<void(std::vector<session::SessionStatus>)> done);
 
@@ -43,13 +47,16 @@ class Worker final : private session::Host {
   size_t workers() const override { return workers_; }
   void hand_over(size_t worker, session::HandedOver client) override { deliver_(worker, std::move(client)); }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
+  void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
 
   void accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream);
   async::Task<> serve(session::ServicePtr service, std::string listener,
-                      std::unique_ptr<net::TcpStream> stream);
+                      std::unique_ptr<net::TcpStream> stream, session::ClientPlace place);
+  async::Task<> close_for_good(session::Seat seat);
   async::Task<> serve_handed_over(session::HandedOver client);
-  async::Task<> run(session::ClientSession& session);
-  async::Task<> wind_down(base::Millis grace);
+  async::Task<> run(session::ClientSession& session, session::ClientPlace place);
+  async::Task<> wind_down(base::Millis grace, std::shared_ptr<std::promise<void>> done);
+  async::Task<> stop_when_empty();
 
   const size_t index_;
   const size_t workers_;

@@ -22,11 +22,18 @@ constexpr size_t kLongestKey = 128;
 // room.
 class FailureCounts {
  public:
-  int64_t note(std::string key, base::Instant now) {
+  struct Entry {
+    std::string key;
+    int64_t failures;
+    base::Instant latest;
+    base::Instant not_before{};  // of the next attempt
+  };
+
+  Entry& note(std::string key, base::Instant now) {
     const auto known = index_.find(key);
     if (known == index_.end()) {
       if (entries_.size() >= kMostEntries) forget_oldest();
-      entries_.push_front({key, 0, now});
+      entries_.push_front({key, 0, now, {}});
       index_.emplace(std::move(key), entries_.begin());
     } else {
       entries_.splice(entries_.begin(), entries_, known->second);
@@ -34,7 +41,13 @@ class FailureCounts {
     Entry& entry = entries_.front();
     entry.failures = now - entry.latest > kForgetAfter ? 1 : entry.failures + 1;
     entry.latest = now;
-    return entry.failures;
+    return entry;
+  }
+
+  // Nothing if it has no failures.
+  Entry* find(const std::string& key) {
+    const auto known = index_.find(key);
+    return known == index_.end() ? nullptr : &*known->second;
   }
 
   void forget(const std::string& key) {
@@ -45,12 +58,6 @@ class FailureCounts {
   }
 
  private:
-  struct Entry {
-    std::string key;
-    int64_t failures;
-    base::Instant latest;
-  };
-
   void forget_oldest() {
     index_.erase(entries_.back().key);
     entries_.pop_back();
@@ -70,12 +77,24 @@ std::string user_key(std::string_view user) {
   return base::lower(user.substr(0, kLongestKey));
 }
 
+base::Millis delay_of(int64_t failures, base::Millis base) {
+  if (base.count() <= 0) return base::Millis(0);
+  // Compared before it is multiplied: failures have no limit.
+  if (failures > kLongestDelay.count() / base.count()) return kLongestDelay;
+  return base * failures;
+}
+
+std::string pair_key(const std::optional<base::IpAddress>& address, std::string_view user) {
+  return (address ? address_key(*address) : std::string()) + '\0' + user_key(user);
+}
+
 }  // namespace
 
 struct AuthThrottle::State {
   std::mutex mutex;
   FailureCounts addresses;
   FailureCounts users;
+  FailureCounts friends;  // address and user that succeeded before; bounded like the others
 };
 
 AuthThrottle::AuthThrottle() : state_(std::make_unique<State>()) {}
@@ -84,18 +103,40 @@ AuthThrottle::~AuthThrottle() = default;
 base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::string_view user,
                                   base::Millis base, base::Instant now) {
   const std::lock_guard lock(state_->mutex);
-  int64_t failures = state_->users.note(user_key(user), now);
-  if (address) failures = std::max(failures, state_->addresses.note(address_key(*address), now));
-  if (base.count() <= 0) return base::Millis(0);
-  // Compared before it is multiplied: failures have no limit.
-  if (failures > kLongestDelay.count() / base.count()) return kLongestDelay;
-  return base * failures;
+  auto& of_user = state_->users.note(user_key(user), now);
+  int64_t failures = of_user.failures;
+  FailureCounts::Entry* of_address = nullptr;
+  if (address) {
+    of_address = &state_->addresses.note(address_key(*address), now);
+    failures = std::max(failures, of_address->failures);
+  }
+  const auto delay = delay_of(failures, base);
+  of_user.not_before = now + delay;
+  if (of_address) of_address->not_before = now + delay;
+  return delay;
+}
+
+base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::string_view user,
+                                 base::Millis base, base::Instant now) {
+  const std::lock_guard lock(state_->mutex);
+  auto* of_address = address ? state_->addresses.find(address_key(*address)) : nullptr;
+  // Guessers must not lock out the owner, who has been here before.
+  const bool is_friend = state_->friends.find(pair_key(address, user)) != nullptr;
+  auto* of_user = is_friend ? nullptr : state_->users.find(user_key(user));
+  auto until = now;
+  for (const auto* entry : {of_address, of_user})
+    if (entry) until = std::max(until, entry->not_before);
+  if (until > now) return std::chrono::duration_cast<base::Millis>(until - now);
+  for (auto* entry : {of_address, of_user})
+    if (entry) entry->not_before = now + delay_of(entry->failures, base);
+  return base::Millis(0);
 }
 
 void AuthThrottle::succeeded(std::optional<base::IpAddress> address, std::string_view user) {
   const std::lock_guard lock(state_->mutex);
   state_->users.forget(user_key(user));
   if (address) state_->addresses.forget(address_key(*address));
+  state_->friends.note(pair_key(address, user), {});
 }
 
 }  // namespace imapmux::auth

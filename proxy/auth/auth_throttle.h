@@ -20,6 +20,11 @@ class AuthThrottle {
   // alone counts.
   base::Millis failed(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
                       base::Instant now);
+  // How long an attempt has to wait before the backend is asked: hanging up on the delayed answer must not
+  // buy the next guess. 0: it may go on, and the next one of an address or name with failures waits its
+  // delay. For a name, addresses that have succeeded with it before are excepted.
+  base::Millis admit(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
+                     base::Instant now);
   // A success forgets the name's and the address's failures.
   void succeeded(std::optional<base::IpAddress> address, std::string_view user);
 

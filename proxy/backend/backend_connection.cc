@@ -222,7 +222,7 @@ base::Millis BackendConnection::left_until(base::Instant deadline) const {
   return std::chrono::duration_cast<base::Millis>(deadline - scheduler_.now());
 }
 
-Task<> BackendConnection::close(base::Millis limit) {
+Task<> BackendConnection::close(base::Millis limit, base::Millis busy) {
   if (lost_ || !stream_) co_return;
   closing_ = true;
   const bool idling = silent_;
@@ -241,12 +241,16 @@ Task<> BackendConnection::close(base::Millis limit) {
     while (!lost_ && scheduler_.now() < deadline)
       co_await async::Wait(&changed_, left_until(deadline), async::Wait::Shield::kYes);
   }
+  if (!lost_) stream_->finish();
+  const auto last = scheduler_.now() + busy;
+  while (!lost_ && scheduler_.now() < last)
+    co_await async::Wait(&changed_, left_until(last), async::Wait::Shield::kYes);
   abort();
 }
 
-void BackendConnection::abort() {
+void BackendConnection::abort(const std::string& reason) {
   if (stream_) stream_->abort();
-  fail("closed by the proxy");
+  fail(reason);
 }
 
 void BackendConnection::on_data(std::string_view chunk) noexcept {

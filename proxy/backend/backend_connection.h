@@ -148,11 +148,12 @@ class BackendConnection final : private net::StreamHandler {
   void go_on();  // parses again, beginning with what was kept
   std::string take_rest() { return std::move(rest_); }
 
-  // LOGOUT, and waits until the server has closed, at most `limit`: only then is it certain that no mailbox
-  // is open. Never throws, and is not
-  // interrupted by cancelling. Afterwards the connection is of no use.
-  async::Task<> close(base::Millis limit);
-  void abort();
+  // LOGOUT (behind DONE if it idles), and waits at most `limit` until the server has closed: only then is it
+  // certain that no mailbox is open. If it has not, or in the middle of a command, where LOGOUT would become
+  // a part of it, the sending side is closed, and the server has `busy` to notice. Never throws. Afterwards
+  // the connection is of no use.
+  async::Task<> close(base::Millis limit, base::Millis busy = base::Millis(0));
+  void abort(const std::string& reason = "closed by the proxy");
 
   // Held while the connection lives.
   ConnectionLimit::Permit permit;

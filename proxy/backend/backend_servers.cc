@@ -105,10 +105,13 @@ std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, c
       server = std::make_shared<Server>();
       server->endpoint = endpoint;
     }
-    server->limit->set_most(backend.max_connections);
     made->servers_.push_back(std::move(server));
   }
   return made;
+}
+
+void BackendServers::apply_limits() const {
+  for (const auto& server : servers_) server->limit->set_most(backend_->max_connections);
 }
 
 std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(std::string_view login_name,

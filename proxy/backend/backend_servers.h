@@ -73,11 +73,15 @@ class BackendServers {
     std::atomic<int64_t> down_until{0};  // milliseconds of the monotonic clock; 0 = up
     std::atomic<uint32_t> failures{0};   // in a row
     std::atomic<uint64_t> connects{0};
+    std::atomic<uint64_t> attempts{0};  // to connect
   };
 
   // `config` owns `backend`. Throws std::runtime_error if a TLS file can't be used. `previous` may be null.
   static std::shared_ptr<BackendServers> make(config::ConfigPtr config, const config::Backend& backend,
                                               const BackendServers* previous);
+
+  // Makes max_connections hold; separately, since a reload that fails must change nothing.
+  void apply_limits() const;
 
   const config::Backend& config() const { return *backend_; }
   const net::ClientTls* tls() const { return tls_.get(); }  // null with tls: none

@@ -69,6 +69,17 @@ Task<> start_tls(BackendConnection& connection, std::shared_ptr<BackendServers> 
   connection.set_capabilities({});
 }
 
+// Several source addresses are used in turn: each gives its own 64,000 ports, and its own place in limits per
+// address. For a numeric server address only those of its family can be used.
+std::optional<base::IpAddress> next_source(const config::Backend& backend, BackendServers::Server& server) {
+  const auto numeric = base::IpAddress::parse(server.endpoint.host);
+  std::vector<base::IpAddress> usable;
+  for (const auto& source : backend.source_addresses)
+    if (!numeric || numeric->is_v4() == source.is_v4()) usable.push_back(source);
+  if (usable.empty()) return std::nullopt;
+  return usable[server.attempts.fetch_add(1) % usable.size()];
+}
+
 Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
                                                   std::shared_ptr<BackendServers> servers,
                                                   std::shared_ptr<BackendServers::Server> server,
@@ -77,10 +88,7 @@ Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
   net::ConnectOptions options;
   options.limit = backend.connect_timeout;
   options.keepalive = keepalive;
-  // Several source addresses are used in turn: each gives its own 64,000 ports, and its own place in limits
-  // per address.
-  const auto& sources = backend.source_addresses;
-  if (!sources.empty()) options.source = sources[server->connects.load() % sources.size()];
+  options.source = next_source(backend, *server);
 
   auto tcp = co_await net::connect(loop, server->endpoint, options);
   const auto name = tls_name(backend, server->endpoint);
@@ -92,7 +100,12 @@ Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
     stream = std::move(tcp);
   }
   auto connection = std::make_unique<BackendConnection>(loop, std::move(stream), backend.command_timeout);
+  // A server that greets and then says nothing is as good as down.
+  async::Timer deadline(loop, [raw = connection.get()] { raw->abort("no answer after the greeting"); });
+  deadline.start(backend.connect_timeout);
   co_await connection->greet(backend.connect_timeout);
+  if (connection->greeted_preauth())
+    throw net::ConnectionLost(net::Side::kBackend, "PREAUTH: it is logged in as somebody");
   if (backend.tls == config::BackendTls::kStarttls)
     co_await start_tls(*connection, servers, name, backend.connect_timeout);
   co_await learn_capabilities(*connection);

@@ -3,6 +3,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 
 namespace imapmux::base::log {
@@ -38,19 +39,34 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
-std::string escape(std::string_view text, bool json) {
+// How many octets the UTF-8 sequence at the front has; 0 if there is none.
+size_t utf8_length(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i)
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+  return length;
+}
+
+std::string escape(std::string_view text, Format to) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    const auto octet = static_cast<unsigned char>(c);
-    if (octet < 0x20 || octet == 0x7f) {
-      out += json ? fmt::format("\\u{:04x}", octet) : fmt::format("\\x{:02x}", octet);
-    } else if (json && (c == '"' || c == '\\')) {
-      out += '\\';
-      out += c;
+  while (!text.empty()) {
+    const auto octet = static_cast<unsigned char>(text.front());
+    size_t taken = 1;
+    if (octet >= 0x80) {
+      taken = utf8_length(text);
+      out += taken ? std::string(text.substr(0, taken))
+                   : fmt::format("\\x{:02x}", octet).insert(0, to == Format::kJson ? "\\" : "");
+      taken = std::max<size_t>(taken, 1);
+    } else if (octet < 0x20 || octet == 0x7f) {
+      out += to == Format::kJson ? fmt::format("\\u{:04x}", octet) : fmt::format("\\x{:02x}", octet);
     } else {
-      out += c;
+      if (to == Format::kJson && (octet == '"' || octet == '\\')) out += '\\';
+      out += text.front();
     }
+    text.remove_prefix(taken);
   }
   return out;
 }
@@ -70,7 +86,7 @@ bool enabled(Level level) {
 }
 
 void write(Level level, std::string_view text) {
-  logger().log(to_spdlog(level), "{}", escape(text, format.load(std::memory_order_relaxed) == Format::kJson));
+  logger().log(to_spdlog(level), "{}", escape(text, format.load(std::memory_order_relaxed)));
 }
 
 }  // namespace imapmux::base::log

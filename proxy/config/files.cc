@@ -24,7 +24,8 @@ std::string error_text(int error) {
 // An open file; closed with the object.
 class File {
  public:
-  File(const std::string& path, int flags) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags)) {
+  File(const std::string& path, int flags)
+      : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags)) {
     struct stat facts{};
     if (descriptor_ < 0) {
       error_ = error_text(errno);
@@ -32,6 +33,8 @@ class File {
       error_ = error_text(errno);
     } else if (S_ISDIR(facts.st_mode)) {
       error_ = "is a directory";
+    } else if (!S_ISREG(facts.st_mode)) {
+      error_ = "is no regular file";  // a FIFO would keep the reload waiting for good
     }
   }
   ~File() {

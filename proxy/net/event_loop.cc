@@ -1,6 +1,7 @@
 #include "net/event_loop.h"
 
 #include <signal.h>
+#include <string.h>
 
 #include <cassert>
 #include <stdexcept>
@@ -9,6 +10,7 @@ namespace imapmux::net {
 namespace {
 
 constexpr size_t kSpareBuffers = 64;
+constexpr size_t kMostSecret = 1024;  // what may hold a login is wiped; more would cost
 constexpr size_t kSpareCapacity = 64 * 1024;
 
 }  // namespace
@@ -115,6 +117,11 @@ void EventLoop::arm_timer() {
       static_cast<uint64_t>(delay), 0);
 }
 
+void EventLoop::wipe_buffers() {
+  explicit_bzero(read_buffer_.get(), kReadBuffer);
+  explicit_bzero(plain_buffer_.get(), kPlainBuffer);
+}
+
 std::string EventLoop::take_buffer() {
   if (spare_buffers_.empty()) return {};
   std::string buffer = std::move(spare_buffers_.back());
@@ -125,6 +132,7 @@ std::string EventLoop::take_buffer() {
 void EventLoop::give_buffer(std::string buffer) {
   if (spare_buffers_.size() >= kSpareBuffers || buffer.capacity() > kSpareCapacity || buffer.capacity() < 64)
     return;
+  if (buffer.size() <= kMostSecret) explicit_bzero(buffer.data(), buffer.size());
   buffer.clear();
   spare_buffers_.push_back(std::move(buffer));
 }

@@ -69,6 +69,8 @@ class EventLoop final : public async::Scheduler {
   char* read_buffer() { return read_buffer_.get(); }
   char* plain_buffer() { return plain_buffer_.get(); }
   // Buffers for output that go round, so that an idle stream holds none.
+  // Passwords have passed through the read buffers; from a task only, when no callback is using them.
+  void wipe_buffers();
   std::string take_buffer();
   void give_buffer(std::string buffer);
 

@@ -1,11 +1,14 @@
 #include "net/tls_context.h"
 
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <array>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 #include "base/bytes.h"
@@ -50,6 +53,19 @@ bool wildcard_matches(const std::string& pattern, std::string_view name) {
   const auto dot = name.find('.');
   return dot != std::string_view::npos && dot > 0 &&
          base::equals_ignore_case(name.substr(dot), std::string_view(pattern).substr(1));
+}
+
+// What a session's ticket is good for: with another authority of client certificates, old tickets must not
+// resume.
+std::array<unsigned char, 32> session_context(const std::string& client_ca) {
+  std::string text = "imapmux";
+  if (!client_ca.empty()) {
+    std::ifstream file(client_ca, std::ios::binary);
+    text.append(std::istreambuf_iterator<char>(file), {});
+  }
+  std::array<unsigned char, 32> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  return digest;
 }
 
 }  // namespace
@@ -104,9 +120,8 @@ std::shared_ptr<const ServerTls> ServerTls::make(const ServerTlsOptions& options
       fail(identity.private_key);
     if (SSL_CTX_check_private_key(context.get()) != 1)
       fail(identity.private_key + " does not belong to " + identity.certificate);
-    static constexpr std::string_view kContextId = "imapmux";
-    SSL_CTX_set_session_id_context(context.get(), reinterpret_cast<const unsigned char*>(kContextId.data()),
-                                   kContextId.size());
+    const auto id = session_context(options.client_ca);
+    SSL_CTX_set_session_id_context(context.get(), id.data(), id.size());
     // Tickets carry the sessions; a cache on our side would need a lock for every handshake.
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context.get(), 1);

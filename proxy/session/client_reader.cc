@@ -31,6 +31,11 @@ void ClientReader::set_stream(net::Stream* stream) {
   stream_->start_reading();
 }
 
+void ClientReader::set_trace(ProtocolTrace* trace) {
+  trace_ = trace;
+  if (!held_.empty()) trace_->client_said(held_);
+}
+
 Entry ClientReader::take() {
   Entry entry = std::move(entries_.front());
   entries_.pop_front();
@@ -50,16 +55,19 @@ UploadPart ClientReader::take_upload() {
 bool ClientReader::refuse_upload() {
   if (upload_touched_ || !upload_.empty() || !held_.empty()) return false;
   parser_.refuse_literal();
+  if (trace_) trace_->literal_refused();
   uploading_ = false;
   return true;
 }
 
 void ClientReader::expect_commands() {
+  if (mode_ == Mode::kDead) return;  // nothing is parsed any more
   mode_ = Mode::kCommands;
   feed_held();
 }
 
 void ClientReader::expect_line() {
+  if (mode_ == Mode::kDead) return;
   mode_ = Mode::kLine;
   feed_held();
 }

@@ -74,7 +74,8 @@ class ClientReader final : public net::StreamHandler {
   ClientReader(Listener& listener, wire::CommandLimits limits);
   void set_stream(net::Stream* stream);
   void detach() { stream_ = nullptr; }
-  void set_trace(ProtocolTrace* trace) { trace_ = trace; }
+  // It is told of what was held already: the login that it may depend on has been read.
+  void set_trace(ProtocolTrace* trace);
   void set_limits(wire::CommandLimits limits) { parser_.set_limits(limits); }
 
   bool empty() const { return entries_.empty(); }

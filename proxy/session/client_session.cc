@@ -96,6 +96,7 @@ ClientSession::ClientSession(Host& host, HandedOver client)
   } else {
     stream_ = std::move(tcp);
   }
+  writer_.set_stream(stream_.get());
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
 
@@ -138,7 +139,9 @@ Task<> ClientSession::converse() {
 }
 
 Task<> ClientSession::talk() {
-  timer_.start(config().limits.login_timeout);
+  // Counted from the connection's beginning, however often it was handed over.
+  const auto spent = std::chrono::duration_cast<Millis>(host_.loop().now() - connected_at_);
+  timer_.start(std::max(Millis(0), config().limits.login_timeout - spent));
   begin_trace("");
   if (adopted_) {
     writer_.set_stream(stream_.get());
@@ -187,6 +190,7 @@ Task<> ClientSession::start_tls(const Entry& entry) {
   }
   reader_.discard();
   writer_.tagged(entry.command.tag, "OK Begin TLS now");
+  writer_.set_stream(nullptr);  // not a word in the clear from here on
   stream_->set_handler(nullptr);
   co_await start_tls_now();
   reader_.set_stream(stream_.get());
@@ -317,7 +321,10 @@ void ClientSession::say_bye(std::string_view text) {
   said_bye_ = true;
   if (end_reason_.empty()) end_reason_ = text;
   writer_.abandon_response();
-  if (stream_ && state_ != State::kConnected) writer_.untagged("BYE " + std::string(text));
+  const bool may_speak = !after_login_ || after_login_->may_speak();
+  // A client that was handed over is past its greeting.
+  if (stream_ && (state_ != State::kConnected || adopted_) && may_speak)
+    writer_.untagged("BYE " + std::string(text));
   enter(State::kLogout);
 }
 
@@ -333,22 +340,23 @@ void ClientSession::limit_rest(Millis limit) {
 
 void ClientSession::shut_down() {
   stopping_ = true;
-  if (state_ == State::kConnected) {
+  if (state_ == State::kConnected && !adopted_) {
     end("shutdown");
     return;
   }
   if (after_login_) after_login_->on_shut_down();
+  if (waiting_account_) waiting_account_->stop_waiting();
   reader_.arrivals().notify_all();
   nudges_.notify_all();
 }
 
 void ClientSession::cut_off() {
-  if (state_ != State::kConnected) say_bye("[UNAVAILABLE] The proxy is shutting down");
+  if (state_ != State::kConnected || adopted_) say_bye("[UNAVAILABLE] The proxy is shutting down");
   end("shutdown");
 }
 
 Task<> ClientSession::wait_for_room() {
-  while (stream_->unsent() > net::Stream::kHighWatermark) co_await nudges_.wait();
+  while (writer_.unsent() > net::Stream::kHighWatermark) co_await nudges_.wait();
 }
 
 void ClientSession::on_timer() {
@@ -377,6 +385,7 @@ void ClientSession::on_client_data() noexcept {
 
 void ClientSession::on_client_eof() noexcept {
   nudges_.notify_all();
+  if (waiting_account_) waiting_account_->stop_waiting();
   if (after_login_) after_login_->on_client_eof();
 }
 
@@ -419,9 +428,9 @@ void ClientSession::begin_trace(const std::string& user) {
   const auto& trace = config().trace;
   if (trace_ || !trace.on()) return;
   const auto address = stream_->peer().address;
-  const bool by_user = !trace.user.empty() && trace.user == user;
-  const bool by_client = trace.user.empty() && address && trace.client == address->to_string();
-  if (!by_user && !by_client) return;
+  const bool right_user = trace.user.empty() || trace.user == user;
+  const bool right_client = trace.client.empty() || (address && trace.client == address->to_string());
+  if (!right_user || !right_client) return;
   trace_ = std::make_unique<ProtocolTrace>(label_);
   reader_.set_trace(trace_.get());
   writer_.set_trace(trace_.get());

@@ -116,7 +116,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> decide(std::string tag, auth::Credential credential);
   async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
   async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
-  async::Task<> refuse(std::string tag, std::string user);
+  async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
 
@@ -149,6 +149,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   std::string server_name_;
   std::string mailbox_;
   std::string waiting_for_;
+  std::shared_ptr<mailbox::Account> waiting_account_;  // while waiting for a place
   std::string end_reason_;
   uint64_t commands_ = 0;
   base::Instant connected_at_;
@@ -173,6 +174,8 @@ class AfterLogin {
   virtual void on_client_octets(std::string_view) noexcept {}
   virtual void on_client_eof() noexcept {}
   virtual void on_client_drained() noexcept {}
+  // Whether a BYE of the proxy would stand between responses.
+  virtual bool may_speak() const { return true; }
   // The session is to end gracefully.
   virtual void on_shut_down() noexcept {}
 };

@@ -41,7 +41,8 @@ class ClientWriter {
   bool inside_response() const { return inside_; }
   // The rest of the response that is being passed on will never come.
   void abandon_response();
-  size_t unsent() const { return stream_ ? stream_->unsent() : 0; }
+  // What waits to be sent, lines that wait for the end of a response included.
+  size_t unsent() const { return stream_ ? stream_->unsent() + deferred_.size() : 0; }
 
  private:
   void line(std::string_view prefix, std::string_view text);

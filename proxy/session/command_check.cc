@@ -20,19 +20,31 @@ bool one_of(std::string_view name, std::initializer_list<std::string_view> names
                      [&](std::string_view candidate) { return base::equals_ignore_case(name, candidate); });
 }
 
+// A mailbox name. The reader takes what stands between brackets for a part of an atom, as in FETCH items; in
+// a name that would hide arguments from us.
+bool name(TokenReader& reader) {
+  const auto token = reader.peek();
+  if (!token || token->kind == wire::Token::Kind::kOpen || token->kind == wire::Token::Kind::kClose)
+    return false;
+  if (token->kind == wire::Token::Kind::kAtom &&
+      token->value.find_first_of(" ()\"") != std::string_view::npos)
+    return false;
+  return reader.astring().has_value();
+}
+
 Problem no_more(TokenReader& reader, std::string_view what) {
   if (reader.at_end()) return std::nullopt;
   return std::string(what);
 }
 
 Problem one_name(TokenReader reader) {
-  if (!reader.astring()) return "A mailbox name is missing";
+  if (!name(reader)) return "A mailbox name is missing";
   // SELECT x (CONDSTORE), CREATE x (USE (…)): extensions that are not offered.
   return no_more(reader, "Parameters are not supported here");
 }
 
 Problem two_names(TokenReader reader) {
-  if (!reader.astring() || !reader.space() || !reader.astring()) return "Two names are needed";
+  if (!name(reader) || !reader.space() || !name(reader)) return "Two names are needed";
   return no_more(reader, "Too many arguments");
 }
 
@@ -61,7 +73,7 @@ Problem set_only(TokenReader reader) {
 }
 
 Problem set_and_name(TokenReader reader) {
-  if (!sequence_set(reader) || !reader.space() || !reader.astring())
+  if (!sequence_set(reader) || !reader.space() || !name(reader))
     return "A sequence set and a mailbox name are needed";
   return no_more(reader, "Too many arguments");
 }
@@ -111,7 +123,7 @@ Problem search(const wire::Command& command, wire::SearchForm form) {
 }
 
 Problem status(TokenReader reader) {
-  if (!reader.astring() || !reader.space() || !reader.open()) return "STATUS takes a mailbox name and items";
+  if (!name(reader) || !reader.space() || !reader.open()) return "STATUS takes a mailbox name and items";
   do {
     const auto item = reader.atom();
     if (!item || !one_of(*item, {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}))
@@ -132,9 +144,9 @@ bool options(TokenReader& reader, std::initializer_list<std::string_view> known)
 }
 
 bool patterns(TokenReader& reader) {
-  if (!reader.open()) return reader.astring().has_value();
+  if (!reader.open()) return name(reader);
   do {
-    if (!reader.astring()) return false;
+    if (!name(reader)) return false;
   } while (reader.space());
   return reader.close();
 }
@@ -145,8 +157,7 @@ Problem list(TokenReader reader) {
     if (!options(reader, {"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"}) || !reader.space())
       return "This LIST selection option is not supported";
   }
-  if (!reader.astring() || !reader.space() || !patterns(reader))
-    return "LIST takes a reference and a pattern";
+  if (!name(reader) || !reader.space() || !patterns(reader)) return "LIST takes a reference and a pattern";
   if (reader.at_end()) return std::nullopt;
   if (!reader.space()) return "Malformed LIST";
   const auto word = reader.atom();
@@ -158,7 +169,7 @@ Problem list(TokenReader reader) {
 
 // APPEND box [(flags)] ["date"]: what stands before the literal. No CATENATE, no UTF8.
 Problem append(TokenReader reader) {
-  if (!reader.astring()) return "A mailbox name is missing";
+  if (!name(reader)) return "A mailbox name is missing";
   if (!reader.space()) return "APPEND takes a literal";
   while (!reader.at_end()) {
     const auto token = reader.peek();

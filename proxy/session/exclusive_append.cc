@@ -71,6 +71,10 @@ Task<> ExclusiveSession::append(Entry entry) {
     co_await send_literals(backend_tag);
   }
   auto reply = co_await pending.wait();
+  if (reply.code == "APPENDUID" && is_selected(key)) {
+    wire::TokenReader uids(reply.code_arguments);  // RFC 4315: validity, UID
+    if (uids.number() && uids.space()) saw_uid(uids.number().value_or(0));
+  }
   release(key);
   answer(tag, reply);
 }
@@ -112,9 +116,9 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
         break;
       }
       case UploadPart::Kind::kBad:
+        break_off("The command is malformed behind its literal");
       case UploadPart::Kind::kEnd:
-        // The client has gone, or its command turned out malformed behind a literal: the backend must not
-        // take the part for a whole.
+        // The client has gone: the backend must not take the part for a whole.
         throw net::ConnectionLost(net::Side::kClient, "the client's upload broke off");
     }
   }

@@ -35,9 +35,10 @@ Task<> ExclusiveSession::idle(Entry entry) {
     // UW, Courier and imap4d have IDLE and push nothing: changes come with NOOP only.
     if (selected_ && !idle_ends()) co_await connection().run("NOOP");
   }
-  if (client_.stopping() || reader.front().kind == Entry::Kind::kEnd) co_return;
+  // The end, or a line too long: for next() to deal with.
+  if (client_.stopping() || reader.front().kind != Entry::Kind::kLine) co_return;
   const Entry line = reader.take();
-  const bool done = line.kind == Entry::Kind::kLine && is_done(line.line);
+  const bool done = is_done(line.line);
   answer(entry.command.tag, done ? "OK IDLE completed" : "BAD IDLE ends with DONE");
   reader.expect_commands();
 }

@@ -41,6 +41,7 @@ void ExclusiveSession::selected(std::string name, mailbox::MailboxKey key, bool 
         "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
         "mailbox_aliases or shared_namespaces",
         seat_.backend->name, suspect->mailbox, key.mailbox);
+  numbers_.grew = false;
   client_.now_in(key.mailbox);
   selected_ = Selected{std::move(name), std::move(key), read_only};
   vanished_ = false;
@@ -148,6 +149,11 @@ Task<> ExclusiveSession::deselect() {
     // BAD does not deselect, and OK would be a surprise: the long way.
     auto examined = co_await run_unseen("EXAMINE " + quoted(selected_->name), unseen);
     if (examined.status == wire::ResponseName::kNo) co_return;  // that deselects too
+    if (!examined.ok()) {
+      // CLOSE in read-write state would expunge. Severing deselects, too.
+      connection().abort();
+      throw net::ConnectionLost(net::Side::kBackend, "the mailbox can't be closed without expunging");
+    }
   }
   co_await run_unseen("CLOSE", unseen);
 }
@@ -169,19 +175,24 @@ Task<> ExclusiveSession::status(Entry entry) {
   answer(entry.command.tag, reply);
 }
 
-Task<std::vector<uint32_t>> ExclusiveSession::search(std::string keys) {
+Task<std::optional<std::vector<uint32_t>>> ExclusiveSession::search(std::string keys) {
   Capture capture(Capture::What::kSearchOnly);
-  co_await run_unseen("UID SEARCH " + keys, capture);
+  auto reply = co_await run_unseen("UID SEARCH " + keys, capture);
+  if (!reply.ok()) co_return std::nullopt;
   co_return std::move(capture.found);
 }
 
-Task<uint32_t> ExclusiveSession::uid_next() {
-  if (numbers_.exists == 0) co_return std::max<uint32_t>(numbers_.uid_next, 1);
+Task<bool> ExclusiveSession::learn_uid_next() {
+  if (numbers_.exists == 0) {
+    numbers_.uid_next = std::max<uint32_t>(numbers_.uid_next, 1);
+    co_return true;
+  }
   // n:* names the last message even if its UID is below n.
   const std::string from = numbers_.uid_next ? std::to_string(numbers_.uid_next) + ":*" : "*";
   auto found = co_await search("UID " + from);
-  for (const uint32_t uid : found) numbers_.uid_next = std::max(numbers_.uid_next, uid + 1);
-  co_return numbers_.uid_next;
+  if (!found) co_return false;
+  for (const uint32_t uid : *found) numbers_.uid_next = std::max(numbers_.uid_next, uid + 1);
+  co_return numbers_.uid_next != 0;
 }
 
 // RFC 2683, 3.1.1: STATUS of the selected mailbox makes legacy servers answer stale numbers, complain, or
@@ -206,10 +217,19 @@ Task<> ExclusiveSession::status_of_selected(Entry entry) {
     } else if (item == "UIDVALIDITY") {
       value = numbers_.uid_validity;
     } else if (item == "UIDNEXT") {
-      value = co_await uid_next();
+      auto known = co_await learn_uid_next();
+      if (!known) {
+        answer(entry.command.tag, "NO The mail server does not tell");
+        co_return;
+      }
+      value = numbers_.uid_next;
     } else if (item == "UNSEEN") {
       auto unseen = co_await search("UNSEEN");
-      value = static_cast<uint32_t>(unseen.size());
+      if (!unseen) {
+        answer(entry.command.tag, "NO The mail server does not tell");
+        co_return;
+      }
+      value = static_cast<uint32_t>(unseen->size());
     }
     line += separator + item + " " + std::to_string(value);
     separator = " ";

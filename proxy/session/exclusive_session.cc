@@ -16,7 +16,10 @@ using wire::ResponseName;
 using wire::Verb;
 
 constexpr size_t kMostInFlight = 256;
+// For LOGOUT; and for a backend that is still busy with what a vanished client had asked for: until it has
+// closed, it may be in the mailbox.
 constexpr base::Millis kCloseLimit{2'000};
+constexpr base::Millis kBusyLimit{30'000};
 
 constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
 constexpr std::string_view kGoneUnknown = "NO [UNAVAILABLE] The mail server has gone, the outcome is unknown";
@@ -79,7 +82,9 @@ void ExclusiveSession::Capture::take(const wire::Response& response) {
 }
 
 ExclusiveSession::ExclusiveSession(ClientSession& client, Seat seat)
-    : client_(client), seat_(std::move(seat)), holder_(client.host().shared().holder_ids.fetch_add(1) + 1) {
+    : client_(client), seat_(std::move(seat)), holder_(client.host().shared().holder_ids.fetch_add(1) + 1) {}
+
+void ExclusiveSession::begin() {
   connection().set_observer(this);
   connection().go_on();
 }
@@ -91,14 +96,19 @@ std::string ExclusiveSession::capabilities() const {
 }
 
 Task<> ExclusiveSession::serve() {
-  for (;;) {
-    Entry entry;
-    auto more = co_await client_.next(entry);
-    if (!more) break;
-    co_await execute(std::move(entry));
-    if (client_.state() == State::kLogout) co_return;
+  try {
+    for (;;) {
+      Entry entry;
+      auto more = co_await client_.next(entry);
+      if (!more) break;
+      co_await execute(std::move(entry));
+      if (client_.state() == State::kLogout) co_return;
+    }
+    co_await all_answered();
+  } catch (const net::ConnectionLost& lost) {
+    if (lost.side() == net::Side::kBackend) tell_lost();
+    throw;
   }
-  co_await all_answered();
 }
 
 void ExclusiveSession::on_client_drained() noexcept {
@@ -114,7 +124,7 @@ Task<> ExclusiveSession::finish() {
   } else {
     // A mailbox is given back only when it is certain that the backend has closed it. LOGOUT expunges
     // nothing.
-    co_await connection().close(kCloseLimit);
+    co_await connection().close(kCloseLimit, client_.stopping() ? base::Millis(0) : kBusyLimit);
   }
   arbiter.release_all(holder_);
 }
@@ -372,11 +382,30 @@ void ExclusiveSession::hold_back_if_slow() {
   if (client_.writer().unsent() > net::Stream::kHighWatermark) connection().pause();
 }
 
+// New mail that is fetched and expunged again must not be forgotten by UIDNEXT.
+void ExclusiveSession::saw_fetch(std::string_view attributes) {
+  wire::TokenReader reader(attributes);
+  if (!reader.open()) return;
+  for (;;) {
+    const auto name = reader.atom();
+    if (!name || !reader.space()) return;
+    if (base::equals_ignore_case(*name, "UID")) {
+      saw_uid(reader.number().value_or(0));
+      return;
+    }
+    if (!reader.skip_value() || !reader.space()) return;
+  }
+}
+
 void ExclusiveSession::track(const wire::Response& response) {
   wire::TokenReader code(response.code_arguments);
   switch (response.name) {
     case ResponseName::kExists:
+      numbers_.grew = numbers_.grew || (numbers_.uid_next != 0 && response.number > numbers_.exists);
       numbers_.exists = response.number;
+      break;
+    case ResponseName::kFetch:
+      if (numbers_.grew) saw_fetch(response.arguments);
       break;
     case ResponseName::kRecent:
       numbers_.recent = response.number;
@@ -396,15 +425,25 @@ void ExclusiveSession::track(const wire::Response& response) {
 
 void ExclusiveSession::on_backend_lost(const std::string& reason) noexcept {
   base::log::warn("session {}: backend {} lost: {}", client_.label(), seat_.backend->name, reason);
+  // An answer may have come in the same breath: whoever waits for it is on the ready list already, before us.
+  client_.host().loop().make_ready(*this);
+}
+
+void ExclusiveSession::run() {
   if (client_.state() == State::kLogout) return;
   if (can_come_back()) {
     away_ = true;
+    connection().permit = {};
     return;
   }
+  tell_lost();
+  client_.end("backend lost: " + connection().lost_reason());
+}
+
+void ExclusiveSession::tell_lost() {
   // The pipelined commands have been answered by their completions.
   if (!current_tag_.empty()) answer(std::string(current_tag_), outcome_unknown_ ? kGoneUnknown : kGone);
   client_.say_bye("[UNAVAILABLE] The mail server has gone");
-  client_.end("backend lost: " + reason);
 }
 
 }  // namespace imapmux::session

@@ -18,11 +18,15 @@
 
 namespace imapmux::session {
 
-class ExclusiveSession final : public AfterLogin, private backend::ResponseObserver {
+class ExclusiveSession final : public AfterLogin,
+                               private backend::ResponseObserver,
+                               private async::ReadyNode {
  public:
   ExclusiveSession(ClientSession& client, Seat seat);
   ~ExclusiveSession() override;
 
+  // Takes what the backend says from here on; after the login was answered.
+  void begin();
   // For CAPABILITY and the login's answer.
   std::string capabilities() const;
 
@@ -53,6 +57,7 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
     uint32_t recent = 0;
     uint32_t uid_validity = 0;
     uint32_t uid_next = 0;  // 0: the backend did not say
+    bool grew = false;      // since SELECT: UIDs that pass by may be beyond uid_next
   };
   // Takes what an inner command of the proxy makes the backend say, in the client's place.
   class Capture;
@@ -92,8 +97,11 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   async::Task<> deselect();
   async::Task<> status(Entry entry);
   async::Task<> status_of_selected(Entry entry);
-  async::Task<std::vector<uint32_t>> search(std::string keys);
-  async::Task<uint32_t> uid_next();
+  async::Task<std::optional<std::vector<uint32_t>>> search(std::string keys);
+  async::Task<bool> learn_uid_next();
+  void saw_uid(uint32_t uid) {
+    numbers_.uid_next = numbers_.uid_next && uid >= numbers_.uid_next ? uid + 1 : numbers_.uid_next;
+  }
   async::Task<> copy(Entry entry);
   async::Task<> restructure(Entry entry);
   async::Task<bool> select_again(Selected before);
@@ -120,8 +128,11 @@ class ExclusiveSession final : public AfterLogin, private backend::ResponseObser
   void on_literal(std::string_view octets) noexcept override;
   void on_text(std::string_view text, std::optional<backend::LiteralStart> literal) noexcept override;
   void on_backend_lost(const std::string& reason) noexcept override;
+  void run() override;  // tells the client of it, when what was answered before has been dealt with
+  void tell_lost();
   void on_backend_drained() noexcept override { progress_.notify_all(); }
   void track(const wire::Response& response);
+  void saw_fetch(std::string_view attributes);
   void pass_esearch(const wire::Response& response);
   void hold_back_if_slow();
 

@@ -29,6 +29,26 @@ std::optional<auth::Credential> parse_message(std::string_view mechanism, std::s
   return auth::parse_oauthbearer(message->view());
 }
 
+// Sees to it that a connection whose login did not come to anything is closed properly, also when the session
+// is cancelled: until the server has closed, it counts for K and max_connections.
+class Burial {
+ public:
+  Burial(Host& host, Seat& seat) : host_(host), seat_(seat) {}
+  ~Burial() { now(); }
+  Burial(const Burial&) = delete;
+  Burial& operator=(const Burial&) = delete;
+  void now() {
+    if (needed_ && seat_.connection) host_.bury(std::move(seat_));
+    needed_ = false;
+  }
+  void not_needed() { needed_ = false; }
+
+ private:
+  Host& host_;
+  Seat& seat_;
+  bool needed_ = true;
+};
+
 }  // namespace
 
 Task<> ClientSession::login(const Entry& entry) {
@@ -133,6 +153,7 @@ Task<> ClientSession::authenticate(const Entry& entry) {
 // Which backend, which worker; then the backend decides.
 Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
   enter(State::kAuthenticating);
+  host_.loop().wipe_buffers();  // the client's octets
   user_ = credential.user();
   begin_trace(user_);
   const routing::LoginFacts facts{.user = user_,
@@ -142,7 +163,7 @@ Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
   const auto target = routing::route(config(), facts);
   if (!target) {
     base::log::info("login refused: session {} user={} no route", label_, user_);
-    co_await refuse(std::move(tag), user_);
+    co_await refuse(std::move(tag), user_, {});
     co_return;
   }
   const size_t owner = mailbox::Accounts::owner(target->backend->name, target->login_name, host_.workers());
@@ -151,6 +172,10 @@ Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
   const bool shares = target->backend->access != config::MailboxAccess::kUnrestricted ||
                       target->backend->connections_per_user > 0;
   if (shares && owner != host_.index()) {
+    if (stopping_) {  // so is the other worker
+      unavailable(tag, "UNAVAILABLE", "The proxy is shutting down");
+      co_return;
+    }
     co_await move_to(owner, std::move(tag), std::move(credential));
     co_return;
   }
@@ -188,66 +213,71 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   const auto servers = service_->backends.at(backend.name);
   backend_name_ = backend.name;
 
+  // Whoever guesses waits before the backend is asked, on this connection or another.
+  const std::string name = backend.name + '\0' + target.login_name;
+  for (;;) {
+    const auto hold = host_.shared().throttle.admit(counted_address(), name,
+                                                    config().limits.auth_failure_delay, host_.loop().now());
+    if (hold.count() == 0) break;
+    co_await async::sleep_for(hold);
+  }
+
   auto account = host_.accounts().get(backend.name, target.login_name);
   waiting_for_ = "a connection to " + backend.name;
-  auto slot = co_await mailbox::Account::take_slot(account, host_.loop(), backend.connections_per_user,
-                                                   backend.lease_wait, [this] { return stopping_; });
+  waiting_account_ = account;
+  Seat seat;
+  seat.slot = co_await mailbox::Account::take_slot(account, host_.loop(), backend.connections_per_user,
+                                                   backend.lease_wait, [this] { return giving_up(); });
+  waiting_account_.reset();
   waiting_for_.clear();
-  if (!slot) {
+  if (!seat.slot) {
     unavailable(tag, "LIMIT", "Too many connections of this user");
     co_return;
   }
+  seat.login_name = target.login_name;
+  seat.backend = &backend;
+  seat.servers = servers;
+  Burial burial(host_, seat);
 
-  std::unique_ptr<backend::BackendConnection> connection;
   backend::LoginOutcome outcome;
   std::string problem;
   try {
-    connection = co_await backend::open_connection(host_.loop(), servers, target.login_name,
-                                                   config().limits.tcp_keepalive);
-    server_name_ = connection->server->endpoint.to_string();
-    outcome = co_await backend::log_in(*connection, backend, credential, target.login_name);
+    seat.connection = co_await backend::open_connection(host_.loop(), servers, target.login_name,
+                                                        config().limits.tcp_keepalive);
+    server_name_ = seat.connection->server->endpoint.to_string();
+    outcome = co_await backend::log_in(*seat.connection, backend, credential, target.login_name);
   } catch (const backend::BackendUnavailable& error) {
     problem = error.what();
   } catch (const net::ConnectionLost& lost) {
     problem = lost.what();
   }
+  host_.loop().wipe_buffers();
   if (!problem.empty()) {
     base::log::warn("login impossible: session {} user={} backend={}: {}", label_, user_, backend.name,
                     problem);
     unavailable(tag, "UNAVAILABLE", "The mail server can't be reached");
     co_return;
   }
-
-  switch (outcome.verdict) {
-    case backend::LoginVerdict::kNoSlot:
-      base::log::warn("login impossible: session {} user={} backend={} has no room: {}", label_, user_,
-                      backend.name, outcome.reply.text);
-      co_await connection->close(base::Millis(1'000));
-      unavailable(tag, "UNAVAILABLE", "The mail server takes no more connections of this user");
-      co_return;
-    case backend::LoginVerdict::kRefused:
-      base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
-                      outcome.reply.text);
-      co_await connection->close(base::Millis(1'000));
-      connection.reset();
-      slot = {};
-      if (!outcome.challenge.empty()) {
-        std::string ignored;
-        auto answered = co_await sasl_line(ignored, outcome.challenge);
-        if (!answered) co_return;
-      }
-      co_await refuse(std::move(tag), user_);
-      co_return;
-    case backend::LoginVerdict::kAccepted:
-      break;
+  if (outcome.verdict == backend::LoginVerdict::kNoSlot) {
+    base::log::warn("login impossible: session {} user={} backend={} has no room: {}", label_, user_,
+                    backend.name, outcome.reply.text);
+    unavailable(tag, "UNAVAILABLE", "The mail server takes no more connections of this user");
+    co_return;
   }
+  if (outcome.verdict == backend::LoginVerdict::kRefused) {
+    base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
+                    outcome.reply.text);
+    burial.now();
+    co_await refuse(std::move(tag), name, outcome.challenge);
+    co_return;
+  }
+  burial.not_needed();
 
-  host_.shared().throttle.succeeded(counted_address(), user_);
+  host_.shared().throttle.succeeded(counted_address(), name);
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
   base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_, backend.name,
                   server_name_, target.login_name, stream_->peer().tls);
   reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
-  Seat seat{std::move(slot), std::move(connection), target.login_name, &backend, servers};
   if (backend.access == config::MailboxAccess::kUnrestricted) {
     enter(State::kRelaying);
     after_login_ = std::make_unique<RelaySession>(*this, std::move(seat), std::move(tag));
@@ -255,15 +285,23 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     enter(State::kAuthenticated);
     auto exclusive = std::make_unique<ExclusiveSession>(*this, std::move(seat));
     writer_.tagged(tag, "OK [CAPABILITY " + exclusive->capabilities() + "] Logged in");
+    exclusive->begin();
     after_login_ = std::move(exclusive);
     reader_.expect_commands();
   }
 }
 
-Task<> ClientSession::refuse(std::string tag, std::string user) {
+// `name`: what failures are counted by. `challenge`: of an OAuth mechanism, which the client answers before
+// it hears NO.
+Task<> ClientSession::refuse(std::string tag, std::string name, std::string challenge) {
   host_.shared().counters.logins_refused.fetch_add(1, std::memory_order_relaxed);
-  const auto delay = host_.shared().throttle.failed(counted_address(), user,
+  const auto delay = host_.shared().throttle.failed(counted_address(), name,
                                                     config().limits.auth_failure_delay, host_.loop().now());
+  if (!challenge.empty()) {
+    std::string ignored;
+    auto answered = co_await sasl_line(ignored, challenge);
+    if (!answered) co_return;
+  }
   co_await async::sleep_for(delay);
   // The same words whether the user exists or not.
   writer_.tagged(tag, "NO [AUTHENTICATIONFAILED] Authentication failed");

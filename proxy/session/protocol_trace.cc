@@ -42,27 +42,45 @@ void ProtocolTrace::client_said(std::string_view octets) {
         break;
       case Event::kLiteralStart: {
         const auto size = commands_.literal_size();
-        log_command(commands_.take(), "{" + std::to_string(size) + " octets}");
+        const bool waits = commands_.literal_waits();
+        auto command = commands_.take();
+        if (waits) upload_tag_ = command.tag;
+        log_command(command, "{" + std::to_string(size) + " octets}");
         break;
       }
       case Event::kBad:
-        log("C:", commands_.tag() + " (malformed)");
+        // What looks like a tag can be a password on the wrong line.
+        hidden_tag_ = commands_.tag();
+        log("C:", "(malformed)");
         break;
       case Event::kTooLong:
         log("C:", "(too long)");
         stopped_ = true;
         break;
+      case Event::kLiteralData:
+        upload_tag_.clear();  // it is coming
+        break;
       case Event::kNeedMore:
       case Event::kContinue:
-      case Event::kLiteralData:
       case Event::kLiteralEnd:
         break;
     }
   }
 }
 
+void ProtocolTrace::literal_refused() {
+  if (upload_tag_.empty()) return;
+  upload_tag_.clear();
+  commands_.refuse_literal();
+}
+
 void ProtocolTrace::log_command(const wire::Command& command, std::string_view tail) {
   using wire::Verb;
+  if (command.verb == Verb::kUnknown) {
+    hidden_tag_ = command.tag;
+    log("C:", "(unknown)");
+    return;
+  }
   if (command.verb == Verb::kLogin) {
     log("C:", command.tag + " LOGIN ***");
     return;
@@ -109,8 +127,11 @@ void ProtocolTrace::log_response(const wire::Response& response) {
   if (response.kind == wire::Response::Kind::kTagged) {
     if (response.tag == secret_tag_) secret_tag_.clear();
     if (secret_tag_.empty()) lines_ = idling_ = false;
+    if (response.tag == upload_tag_) literal_refused();
   }
   std::string text(without_bodies(response.line));
+  if (response.kind == wire::Response::Kind::kTagged && !hidden_tag_.empty() && response.tag == hidden_tag_)
+    text = "***" + text.substr(hidden_tag_.size());
   if (response.literal_follows) text += "{" + std::to_string(responses_.literal_size()) + " octets}";
   log("S:", text);
 }

@@ -17,6 +17,8 @@ class ProtocolTrace {
   explicit ProtocolTrace(std::string label);
   void client_said(std::string_view octets);
   void client_got(std::string_view octets);
+  // The proxy answered NO before the literal that was announced.
+  void literal_refused();
   // Encrypted or compressed from here on.
   void stop() { stopped_ = true; }
 
@@ -29,6 +31,8 @@ class ProtocolTrace {
   wire::CommandParser commands_;
   wire::ResponseParser responses_;
   std::string secret_tag_;  // of an AUTHENTICATE that is not answered yet: every line is secret
+  std::string hidden_tag_;  // of a line that was no command: it may be anything, a password too
+  std::string upload_tag_;  // of a command whose literal waits for "+"
   bool idling_ = false;     // the next line is DONE
   bool lines_ = false;      // lines, not commands, come from the client
   bool stopped_ = false;

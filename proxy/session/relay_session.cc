@@ -12,6 +12,7 @@ using async::Task;
 
 // How long a backend may go on answering when the client has finished sending.
 constexpr base::Millis kAfterEof{30'000};
+constexpr base::Millis kCloseLimit{2'000};
 
 }  // namespace
 
@@ -34,24 +35,30 @@ Task<> RelaySession::serve() {
   if (connection.lost()) on_lost(connection.lost_reason());
   co_await ended_.wait();
   if (!backend_problem_.empty()) {
-    say_bye("[UNAVAILABLE] The mail server has gone");
+    client_.say_bye("[UNAVAILABLE] The mail server has gone");
     client_.end(backend_problem_);
   } else if (client_.stopping()) {
-    say_bye("[UNAVAILABLE] The proxy is shutting down");
+    client_.say_bye("[UNAVAILABLE] The proxy is shutting down");
     client_.end("shutdown");
   }
 }
 
+// A LOGOUT could land inside a literal, so closing is all that can be done; the places are given back when
+// the backend has closed as well.
 Task<> RelaySession::finish() {
-  if (backend_) backend_->set_handler(nullptr);
-  // Closing is all that can be done: a LOGOUT could land inside a literal.
+  if (!backend_) co_return;
+  finishing_ = true;
+  backend_->finish();
+  backend_->start_reading();
+  if (!backend_closed_.is_set()) co_await backend_closed_.wait_for(kCloseLimit);
+  backend_->set_handler(nullptr);
   backend_.reset();
-  co_return;
 }
 
 void RelaySession::to_client(std::string_view octets) {
   client_.writer().pass_through(octets);
   remember(octets);
+  if (client_.stopping() && may_speak()) ended_.set();
   if (client_.writer().unsent() > net::Stream::kHighWatermark) backend_->stop_reading();
 }
 
@@ -88,6 +95,7 @@ void RelaySession::on_client_drained() noexcept {
 }
 
 void RelaySession::on_data(std::string_view chunk) noexcept {
+  if (finishing_) return;
   to_client(chunk);
 }
 
@@ -96,6 +104,7 @@ void RelaySession::on_eof() noexcept {
 }
 
 void RelaySession::on_lost(const std::string& reason) noexcept {
+  backend_closed_.set();
   if (!was_told_bye() && !client_.reader().eof()) backend_problem_ = reason;
   ended_.set();
 }
@@ -104,10 +113,20 @@ void RelaySession::on_drained() noexcept {
   client_.reader().resume_relay();
 }
 
-void RelaySession::say_bye(std::string_view text) {
-  const std::string_view tail(tail_.data(), tail_size_);
-  // In the middle of a response our words would become part of it.
-  if (tail.empty() || tail.ends_with("\n")) client_.say_bye(text);
+void RelaySession::on_shut_down() noexcept {
+  if (may_speak()) ended_.set();  // else at the end of the response, or when the grace is over
+}
+
+// Responses are not parsed here; but the last line tells whether it can be the end of one.
+bool RelaySession::may_speak() const {
+  std::string_view tail(tail_.data(), tail_size_);
+  if (tail.empty()) return true;
+  if (!tail.ends_with("\r\n") || tail.ends_with("}\r\n")) return false;
+  tail.remove_suffix(2);
+  const auto last = tail.substr(tail.rfind('\n') == std::string_view::npos ? 0 : tail.rfind('\n') + 1);
+  const auto word = last.substr(std::min(last.find(' '), last.size()));
+  return last.starts_with("* ") || last.starts_with("+ ") || word.starts_with(" OK ") ||
+         word.starts_with(" NO ") || word.starts_with(" BAD ");
 }
 
 }  // namespace imapmux::session

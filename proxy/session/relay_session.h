@@ -19,7 +19,8 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   void on_client_octets(std::string_view octets) noexcept override;
   void on_client_eof() noexcept override;
   void on_client_drained() noexcept override;
-  void on_shut_down() noexcept override { ended_.set(); }
+  void on_shut_down() noexcept override;
+  bool may_speak() const override;
 
  private:
   void on_data(std::string_view chunk) noexcept override;
@@ -28,7 +29,6 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   void on_drained() noexcept override;
   void to_client(std::string_view octets);
   void to_backend(std::string_view octets);
-  void say_bye(std::string_view text);
   void remember(std::string_view octets);
   bool was_told_bye() const;
 
@@ -37,6 +37,8 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   std::string tag_;
   std::unique_ptr<net::Stream> backend_;
   async::Event ended_;
+  async::Event backend_closed_;
+  bool finishing_ = false;
   std::string backend_problem_;
   // The last octets that the client got: whether it is between responses, and was told BYE already.
   std::array<char, 160> tail_{};

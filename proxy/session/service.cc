@@ -29,6 +29,8 @@ void keep_sockets(Service& service, const Service& previous) {
       service.needs_restart.push_back("listener " + one.name + " is new");
   }
   if (service.config->workers != previous.config->workers) service.needs_restart.emplace_back("workers");
+  if (service.config->limits.tcp_keepalive != previous.config->limits.tcp_keepalive)
+    service.needs_restart.emplace_back("limits.tcp_keepalive");
   if (service.config->admin != previous.config->admin) service.needs_restart.emplace_back("admin.bind");
 }
 
@@ -65,6 +67,7 @@ std::shared_ptr<const Service> Service::make(config::ConfigPtr config, const Ser
     service->backends[name] = backend::BackendServers::make(config, backend, old);
     if (backend.access == config::MailboxAccess::kUnrestricted) service->any_unrestricted = true;
   }
+  for (const auto& [name, servers] : service->backends) servers->apply_limits();
   return service;
 }
 
@@ -90,6 +93,7 @@ HandedOver& HandedOver::operator=(HandedOver&& other) noexcept {
   tag = std::move(other.tag);
   credential = std::move(other.credential);
   connected_at = other.connected_at;
+  place = std::move(other.place);
   return *this;
 }
 

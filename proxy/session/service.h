@@ -52,6 +52,34 @@ struct Counters {
   std::atomic<uint64_t> hand_overs{0};
 };
 
+// One of max_clients; travels with a client that is handed over. Given back when it is destroyed.
+class ClientPlace {
+ public:
+  ClientPlace() = default;
+  // Empty if there are `most` already.
+  static ClientPlace take(std::atomic<uint64_t>& clients, uint64_t most) {
+    ClientPlace place;
+    if (clients.fetch_add(1) < most) {
+      place.clients_ = &clients;
+    } else {
+      clients.fetch_sub(1);
+    }
+    return place;
+  }
+  ClientPlace(ClientPlace&& other) noexcept : clients_(std::exchange(other.clients_, nullptr)) {}
+  ClientPlace& operator=(ClientPlace&& other) noexcept {
+    std::swap(clients_, other.clients_);
+    return *this;
+  }
+  ~ClientPlace() {
+    if (clients_) clients_->fetch_sub(1);
+  }
+  explicit operator bool() const { return clients_ != nullptr; }
+
+ private:
+  std::atomic<uint64_t>* clients_ = nullptr;
+};
+
 // Shared by all workers for the whole run; thread-safe.
 struct Shared {
   mailbox::MailboxArbiter arbiter;
@@ -80,6 +108,7 @@ struct HandedOver {
   std::string tag;     // of the login that is to be answered
   auth::Credential credential;
   base::Instant connected_at{};
+  ClientPlace place;
 };
 
 // What a login takes at a backend: a place of the account, a connection that is logged in. Moved to what
@@ -104,6 +133,9 @@ class Host {
   virtual size_t workers() const = 0;
   virtual void hand_over(size_t worker, HandedOver client) = 0;
   virtual void add(ClientSession& session) = 0;
+  // Closes a connection whose session was cancelled before it had it; its places are taken until the server
+  // has closed.
+  virtual void bury(Seat seat) = 0;
 
  protected:
   ~Host() = default;

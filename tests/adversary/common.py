@@ -76,6 +76,9 @@ class Backend:
             self.seen.append(line)
             literal = re.search(rb"\{(\d+)(\+?)\}\r\n$", line)
             while literal:
+                if b"Nope" in line and not literal[2]:
+                    literal = None
+                    break
                 if not literal[2]:
                     s.sendall(b"+ go\r\n")
                 line += f.read(int(literal[1]))
@@ -101,6 +104,8 @@ class Backend:
             elif verb == b"LOGOUT":
                 s.sendall(b"* BYE bye\r\n" + tag + b" OK done\r\n")
                 return
+            elif verb == b"FETCH":
+                s.sendall(b"* 1 FETCH (BODY[] {6000000}\r\n" + b"m" * 6000000 + b")\r\n" + tag + b" OK done\r\n")
             elif verb == b"LIST":
                 s.sendall(b'* LIST () "/" ""\r\n' + tag + b" OK done\r\n")
             else:

@@ -4,7 +4,7 @@ from common import *
 bad = 0
 def run(name, trace, script, secrets, k=2, access="exclusive", listener="", workers=1):
     global bad
-    b = Backend()
+    b = Backend(capability=b'IMAP4rev1 UNSELECT')
     p = Proxy(config(b, workers=workers, access=access, k=k, listener=listener, head="log: {level: info, protocol_trace: %s}" % trace))
     try:
         c = Client(p.ports()["imap"]); script(c); time.sleep(0.3); c.close()
@@ -30,7 +30,7 @@ run("a client that goes on after a refused AUTHENTICATE", BYCLIENT, refused, [ba
 def biglit(c):
     c.cmd(b"a LOGIN bob {9000}")           # BAD: too large
     for i in range(300): c.cmd(b"n%03d ID (\"name\" \"filler\")" % i)   # the trace takes them for the literal
-    c.send(b"b AUTHENTICATE PLAIN\r\n"); c.f.readline(); c.cmd(base64.b64encode(b"\0bob\0hunter2hunter2")); 
+    c.send(b"b AUTHENTICATE PLAIN\r\n"); c.f.readline(); c.send(base64.b64encode(b"\0bob\0hunter2hunter2") + b"\r\n"); c.until(b"b "); 
 run("LOGIN literal refused, later AUTHENTICATE", BYCLIENT, biglit, [base64.b64encode(b"\0bob\0hunter2hunter2").decode()])
 def biglit2(c):
     pad = 9000 - len(b"b AUTHENTICATE PLAIN\r\n")
@@ -40,7 +40,7 @@ def biglit2(c):
         if pad - m and pad - m < 20: m -= 30
         c.cmd((b"n ID (\"name\" \"" + b"f" * 900)[:m - 4].ljust(m - 4, b"f") + b"\")") if m >= 30 else None
         pad -= m
-    c.send(b"b AUTHENTICATE PLAIN\r\n"); c.f.readline(); c.cmd(base64.b64encode(b"\0bob\0hunter2hunter2"))
+    c.send(b"b AUTHENTICATE PLAIN\r\n"); c.f.readline(); c.send(base64.b64encode(b"\0bob\0hunter2hunter2") + b"\r\n"); c.until(b"b ")
 run("LOGIN literal refused, AUTHENTICATE at its end", BYCLIENT, biglit2, [base64.b64encode(b"\0bob\0hunter2hunter2").decode()])
 def handed(c):
     c.send(b"a LOGIN carol pw\r\nb APPEND INBOX {%d+}\r\n" % n); time.sleep(0.5); c.send(body + b"\r\n"); c.until(b"b ")

@@ -447,6 +447,9 @@ class Stage:
         self.wait_for(lambda: peer.ended, f"the proxy does not close {name}")
         if peer.unread:
             raise Failure(f"expected: {name} closed\ngot:      {shown(peer.unread)} before that")
+        # A real peer closes its side as well; until then the proxy can't know that it has noticed.
+        with contextlib.suppress(OSError):
+            peer.socket.shutdown(socket.SHUT_WR)
 
     def end(self, name, how):
         peer = self.peer(name)

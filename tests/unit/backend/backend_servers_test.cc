@@ -129,6 +129,7 @@ TEST_F(BackendServersTest, AReloadCarriesTheStateOfServersThatStayOver) {
 TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
   max_connections = 1;
   const auto before = make(1);
+  before->apply_limits();
   auto& limit = *before->servers()[0]->limit;
   int granted = 0;
   for (int i = 0; i < 4; ++i) {
@@ -137,11 +138,13 @@ TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
     limit.acquire(waiter);
   }
   max_connections = 3;
-  make(1, before.get());
+  const auto raised = make(1, before.get());
+  EXPECT_EQ(granted, 0) << "a reload that fails later must change nothing";
+  raised->apply_limits();
   EXPECT_EQ(granted, 2);
   EXPECT_EQ(limit.in_use(), 3U);
   max_connections = 0;
-  make(1, before.get());
+  make(1, before.get())->apply_limits();
   EXPECT_EQ(granted, 3);
   EXPECT_EQ(limit.waiting(), 0U);
 }
