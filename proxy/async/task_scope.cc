@@ -26,7 +26,7 @@ struct TaskScope::Root {
 TaskScope::Root TaskScope::run(TaskScope& scope, Task<> task) {
   try {
     co_await task;
-  } catch (const Cancelled&) {  // as asked
+  } catch (const Cancelled&) {  // NOLINT(bugprone-empty-catch): as asked
   } catch (const std::exception& error) {
     base::log::error("task ended by an unexpected error: {}", error.what());
   } catch (...) {

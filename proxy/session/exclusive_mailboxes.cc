@@ -12,7 +12,6 @@ namespace imapmux::session {
 namespace {
 
 using async::Task;
-using backend::TaggedReply;
 using mailbox::LeaseKind;
 using mailbox::LeaseRequest;
 using wire::Verb;
