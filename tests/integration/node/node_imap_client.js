@@ -4,7 +4,17 @@ const fs = require('fs');
 const Imap = require('imap');
 
 const job = JSON.parse(process.argv[2]);
-const say = event => process.stdout.write(JSON.stringify(event) + '\n'); // a pipe: written at once
+// All of it before it returns: process.exit() drops what a full pipe has not taken.
+function say(event) {
+    const line = Buffer.from(JSON.stringify(event) + '\n');
+    for (let at = 0; at < line.length;) {
+        try {
+            at += fs.writeSync(1, line, at);
+        } catch (error) {
+            if (error.code !== 'EAGAIN') throw error;
+        }
+    }
+}
 
 const imap = new Imap({
     host: job.host, port: job.port, user: job.user, password: job.password, tls: job.tls === 'implicit',
