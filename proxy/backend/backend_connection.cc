@@ -29,15 +29,21 @@ class Wiper {
 
 }  // namespace
 
+TaggedReply to_reply(const Response& response) {
+  TaggedReply reply;
+  reply.status = response.name;
+  reply.code = base::upper(response.code);
+  reply.code_arguments = response.code_arguments;
+  reply.text = response.arguments;
+  return reply;
+}
+
 PendingReply::~PendingReply() {
   connection_.forget(*this);
 }
 
 void PendingReply::on_tagged(const Response& response) noexcept {
-  reply_.status = response.name;
-  reply_.code = base::upper(response.code);
-  reply_.code_arguments = response.code_arguments;
-  reply_.text = response.arguments;
+  reply_ = to_reply(response);
   done_.set();
 }
 

@@ -29,6 +29,7 @@ struct TaggedReply {
   std::string text;  // for people
   bool ok() const { return status == wire::ResponseName::kOk; }
 };
+TaggedReply to_reply(const wire::Response& response);
 
 struct LiteralStart {
   uint64_t size;
