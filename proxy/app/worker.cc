@@ -1,5 +1,6 @@
 #include "app/worker.h"
 
+#include "backend/open.h"
 #include "base/log.h"
 
 namespace imapmux::app {
@@ -80,6 +81,19 @@ Task<> Worker::run(session::ClientSession& session, session::ClientPlace place) 
 
 Task<> Worker::close_for_good(session::Seat seat) {
   co_await seat.connection->close(kBurialLogout, stopping_ ? Millis(0) : kBurialClose);
+}
+
+Task<std::unique_ptr<backend::BackendConnection>> Worker::connect(
+    std::shared_ptr<backend::BackendServers> servers, std::string login_name) {
+  return backend::open_connection(loop_, std::move(servers), std::move(login_name),
+                                  service_->config->limits.tcp_keepalive);
+}
+
+std::unique_ptr<net::Stream> Worker::adopt(session::HandedOver& client) {
+  auto tcp = net::TcpStream::adopt(loop_, std::exchange(client.fd, -1), client.kind, net::Side::kClient,
+                                   client.service->config->limits.tcp_keepalive);
+  if (!client.tls) return tcp;
+  return std::make_unique<net::TlsStream>(std::move(tcp), std::move(client.transfer));
 }
 
 void Worker::accept_handed_over(session::HandedOver client) {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "net/event_loop.h"
 #include "net/listener.h"
 #include "session/client_session.h"
 
@@ -40,12 +41,17 @@ class Worker final : private session::Host {
   void collect(std::function<void(std::vector<session::SessionStatus>)> done);
 
  private:
-  net::EventLoop& loop() override { return loop_; }
+  async::Scheduler& scheduler() override { return loop_; }
+  void post(std::function<void()> work) override { loop_.post(std::move(work)); }
+  void wipe_buffers() override { loop_.wipe_buffers(); }
+  async::Task<std::unique_ptr<backend::BackendConnection>> connect(
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
   size_t index() const override { return index_; }
   size_t workers() const override { return workers_; }
   void hand_over(size_t worker, session::HandedOver client) override { deliver_(worker, std::move(client)); }
+  std::unique_ptr<net::Stream> adopt(session::HandedOver& client) override;
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
 

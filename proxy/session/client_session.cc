@@ -63,16 +63,16 @@ std::string_view name_of(State state) {
 }
 
 ClientSession::ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
-                             std::unique_ptr<net::TcpStream> stream)
+                             std::unique_ptr<net::Stream> stream)
     : host_(host),
       service_(std::move(service)),
       listener_(&listener),
       id_(host.shared().session_ids.fetch_add(1) + 1),
       stream_(std::move(stream)),
       reader_(*this, limits_before_login(config())),
-      scope_(host.loop()),
-      timer_(host.loop(), [this] { on_timer(); }),
-      connected_at_(host.loop().now()),
+      scope_(host.scheduler()),
+      timer_(host.scheduler(), [this] { on_timer(); }),
+      connected_at_(host.scheduler().now()),
       last_heard_(connected_at_) {
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
@@ -83,19 +83,13 @@ ClientSession::ClientSession(Host& host, HandedOver client)
       listener_(service_->listener(client.listener)),
       id_(client.id),
       reader_(*this, limits_before_login(config())),
-      scope_(host.loop()),
-      timer_(host.loop(), [this] { on_timer(); }),
+      scope_(host.scheduler()),
+      timer_(host.scheduler(), [this] { on_timer(); }),
       connected_at_(client.connected_at),
-      last_heard_(host.loop().now()),
+      last_heard_(host.scheduler().now()),
       adopted_(true),
       hand_over_(std::move(client)) {
-  auto tcp = net::TcpStream::adopt(host.loop(), std::exchange(hand_over_.fd, -1), hand_over_.kind,
-                                   net::Side::kClient, config().limits.tcp_keepalive);
-  if (hand_over_.tls) {
-    stream_ = std::make_unique<net::TlsStream>(std::move(tcp), std::move(hand_over_.transfer));
-  } else {
-    stream_ = std::move(tcp);
-  }
+  stream_ = host.adopt(hand_over_);
   writer_.set_stream(stream_.get());
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
@@ -125,7 +119,7 @@ Task<> ClientSession::run() {
   if (after_login_) co_await after_login_->finish();
   if (!handed_over() && state_ != State::kConnected && !(user_.empty() && commands_ == 0))
     base::log::info("session {} ended: user={} backend={} commands={} duration={}ms reason=\"{}\"", label_,
-                    user_, backend_name_, commands_, (host_.loop().now() - connected_at_).count(),
+                    user_, backend_name_, commands_, (host_.scheduler().now() - connected_at_).count(),
                     end_reason_);
 }
 
@@ -140,7 +134,7 @@ Task<> ClientSession::converse() {
 
 Task<> ClientSession::talk() {
   // Counted from the connection's beginning, however often it was handed over.
-  const auto spent = std::chrono::duration_cast<Millis>(host_.loop().now() - connected_at_);
+  const auto spent = std::chrono::duration_cast<Millis>(host_.scheduler().now() - connected_at_);
   timer_.start(std::max(Millis(0), config().limits.login_timeout - spent));
   begin_trace("");
   if (adopted_) {
@@ -167,8 +161,7 @@ Task<> ClientSession::talk() {
 }
 
 Task<> ClientSession::start_tls_now() {
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): without TLS it is the listener's
-  // TcpStream
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): see the constructor
   std::unique_ptr<net::TcpStream> below(static_cast<net::TcpStream*>(stream_.release()));
   const auto& server = service_->listener_tls.at(listener_->name);
   auto tls = std::make_unique<net::TlsStream>(std::move(below), server->open(), server);
@@ -334,7 +327,7 @@ void ClientSession::end(const std::string& reason) {
 }
 
 void ClientSession::limit_rest(Millis limit) {
-  last_heard_ = host_.loop().now() - config().limits.idle_timeout + limit;
+  last_heard_ = host_.scheduler().now() - config().limits.idle_timeout + limit;
   timer_.start(limit);
 }
 
@@ -370,7 +363,7 @@ void ClientSession::on_timer() {
     end("login timeout");
     return;
   }
-  const auto quiet = std::chrono::duration_cast<Millis>(host_.loop().now() - last_heard_);
+  const auto quiet = std::chrono::duration_cast<Millis>(host_.scheduler().now() - last_heard_);
   if (quiet < limits.idle_timeout) {
     timer_.start(limits.idle_timeout - quiet);
     return;
@@ -380,7 +373,7 @@ void ClientSession::on_timer() {
 }
 
 void ClientSession::on_client_data() noexcept {
-  last_heard_ = host_.loop().now();
+  last_heard_ = host_.scheduler().now();
 }
 
 void ClientSession::on_client_eof() noexcept {
@@ -419,8 +412,8 @@ SessionStatus ClientSession::status() const {
   status.mailbox = mailbox_;
   status.waiting_for = waiting_for_;
   status.commands = commands_;
-  status.connected = std::chrono::duration_cast<Millis>(host_.loop().now() - connected_at_);
-  status.idle = std::chrono::duration_cast<Millis>(host_.loop().now() - last_heard_);
+  status.connected = std::chrono::duration_cast<Millis>(host_.scheduler().now() - connected_at_);
+  status.idle = std::chrono::duration_cast<Millis>(host_.scheduler().now() - last_heard_);
   return status;
 }
 

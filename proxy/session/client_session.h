@@ -47,9 +47,9 @@ struct SessionStatus {
 
 class ClientSession final : public base::ListNode, private ClientReader::Listener {
  public:
-  // A new client; `stream` is fresh from the listener.
+  // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS.
   ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
-                std::unique_ptr<net::TcpStream> stream);
+                std::unique_ptr<net::Stream> stream);
   // A client that another worker hands over, whose login is to be decided here.
   ClientSession(Host& host, HandedOver client);
   ~ClientSession();

@@ -21,12 +21,12 @@ bool ExclusiveSession::idle_ends() const {
 
 Task<> ExclusiveSession::idle(Entry entry) {
   auto& reader = client_.reader();
-  auto& loop = client_.host().loop();
+  auto& scheduler = client_.host().scheduler();
   client_.writer().go_ahead("idling");
   reader.expect_line();
   bool backend_idles = selected_ && backend_can().has("IDLE");
   while (!idle_ends()) {
-    const auto until = loop.now() + seat_.backend->poll_interval;
+    const auto until = scheduler.now() + seat_.backend->poll_interval;
     if (backend_idles) {
       co_await idle_on_backend(until);
     } else {
@@ -46,15 +46,15 @@ Task<> ExclusiveSession::idle(Entry entry) {
 // Until then, or until the client ends it; now and then a word, so that phones behind NAT that vanished are
 // missed.
 Task<> ExclusiveSession::wait_idly(base::Instant until) {
-  auto& loop = client_.host().loop();
+  auto& scheduler = client_.host().scheduler();
   const auto keepalive = client_.config().limits.idle_keepalive;
-  auto next_word = loop.now() + keepalive;
-  while (!idle_ends() && loop.now() < until) {
+  auto next_word = scheduler.now() + keepalive;
+  while (!idle_ends() && scheduler.now() < until) {
     const auto wake = std::min(until, next_word);
-    co_await client_.reader().arrivals().wait_for(std::chrono::duration_cast<Millis>(wake - loop.now()));
-    if (idle_ends() || loop.now() < next_word) continue;
+    co_await client_.reader().arrivals().wait_for(std::chrono::duration_cast<Millis>(wake - scheduler.now()));
+    if (idle_ends() || scheduler.now() < next_word) continue;
     client_.writer().untagged("OK Still here");
-    next_word = loop.now() + keepalive;
+    next_word = scheduler.now() + keepalive;
   }
 }
 

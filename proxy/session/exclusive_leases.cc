@@ -59,19 +59,19 @@ std::shared_ptr<MailboxArbiter::Ticket> ExclusiveSession::make_ticket(
 
 Task<ExclusiveSession::Refusal> ExclusiveSession::lease(std::vector<mailbox::LeaseRequest> requests,
                                                         MailboxArbiter::Ticket::Place place) {
-  auto& shared = client_.host().shared();
+  auto& host = client_.host();
   const std::string first = requests.front().key.mailbox;
   auto ticket = make_ticket(std::move(requests), place);
   auto wait = std::make_shared<LeaseWait>(client_.nudges());
-  ticket->granted = [&loop = client_.host().loop(), weak = std::weak_ptr(wait)] {
-    loop.post([weak] {
+  ticket->granted = [&host, weak = std::weak_ptr(wait)] {
+    host.post([weak] {
       const auto alive = weak.lock();
       if (!alive) return;
       alive->granted = true;
       alive->nudges.notify_all();
     });
   };
-  const auto verdict = shared.arbiter.request(ticket);
+  const auto verdict = host.arbiter().request(ticket);
   if (verdict == MailboxArbiter::Verdict::kGranted) co_return std::nullopt;
   std::string refusal;
   if (verdict == MailboxArbiter::Verdict::kDeadlock) {
@@ -79,27 +79,27 @@ Task<ExclusiveSession::Refusal> ExclusiveSession::lease(std::vector<mailbox::Lea
   } else if (verdict == MailboxArbiter::Verdict::kOpen) {
     refusal = "NO [INUSE] Mailbox is in use by another session";
   } else {
-    Withdrawal withdrawal(shared.arbiter, ticket);
+    Withdrawal withdrawal(host.arbiter(), ticket);
     client_.waiting_for("mailbox " + first);
-    const auto deadline = client_.host().loop().now() + seat_.backend->lease_wait;
+    const auto deadline = host.scheduler().now() + seat_.backend->lease_wait;
     while (!wait->granted && !client_.giving_up()) {
-      const auto left = std::chrono::duration_cast<Millis>(deadline - client_.host().loop().now());
+      const auto left = std::chrono::duration_cast<Millis>(deadline - host.scheduler().now());
       if (left.count() <= 0) break;
       co_await client_.nudges().wait_for(left);
     }
     client_.waiting_for("");
     withdrawal.settled();
     // Granted in the very moment of giving up is granted.
-    if (wait->granted || !shared.arbiter.withdraw(ticket)) co_return std::nullopt;
+    if (wait->granted || !host.arbiter().withdraw(ticket)) co_return std::nullopt;
     refusal = "NO [INUSE] Mailbox is in use";
   }
-  shared.counters.in_use.fetch_add(1, std::memory_order_relaxed);
+  host.shared().counters.in_use.fetch_add(1, std::memory_order_relaxed);
   co_return refusal;
 }
 
 void ExclusiveSession::release(const mailbox::MailboxKey& key) {
   if (is_selected(key)) return;
-  client_.host().shared().arbiter.release(holder_, key);
+  client_.host().arbiter().release(holder_, key);
 }
 
 }  // namespace imapmux::session

@@ -34,7 +34,7 @@ std::string quoted(std::string_view name) {
 
 void ExclusiveSession::selected(std::string name, mailbox::MailboxKey key, bool read_only) {
   const mailbox::MailboxIdentity identity{numbers_.uid_validity, numbers_.uid_next, numbers_.exists};
-  const auto suspect = client_.host().shared().suspects.opened(holder_, seat_.backend->name, key, identity);
+  const auto suspect = client_.host().suspects().opened(holder_, seat_.backend->name, key, identity);
   if (suspect)
     base::log::warn(
         "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
@@ -48,7 +48,7 @@ void ExclusiveSession::selected(std::string name, mailbox::MailboxKey key, bool 
 }
 
 void ExclusiveSession::deselected() {
-  client_.host().shared().suspects.closed(holder_);
+  client_.host().suspects().closed(holder_);
   selected_.reset();
   client_.now_in("");
   client_.enter(State::kAuthenticated);
@@ -65,7 +65,7 @@ Task<ExclusiveSession::Refusal> ExclusiveSession::lease_for_select(LeaseRequest 
     auto refusal = co_await lease({std::move(request)}, Place::kAsHolder);
     co_return refusal;
   }
-  if (client_.host().shared().arbiter.try_now(make_ticket({request}, Place::kInLine))) co_return std::nullopt;
+  if (client_.host().arbiter().try_now(make_ticket({request}, Place::kInLine))) co_return std::nullopt;
   const auto before = selected_->key;
   co_await deselect();
   deselected();
@@ -95,8 +95,8 @@ Task<> ExclusiveSession::select(Entry entry) {
     if (before) deselected();
     selected(std::move(name), key, command.verb == Verb::kExamine || reply.code == "READ-ONLY");
     if (before) release(before->key);
-    client_.host().shared().arbiter.settle(holder_, key,
-                                           kind);  // SELECT, then EXAMINE: others may read beside it now
+    // SELECT, then EXAMINE: others may read beside it now.
+    client_.host().arbiter().settle(holder_, key, kind);
   } else if (reply.status == wire::ResponseName::kNo) {
     // A failed SELECT deselects, on all servers known.
     if (before) deselected();
@@ -287,8 +287,8 @@ Task<> ExclusiveSession::restructure(Entry entry) {
     }
   }
   if (selected_)
-    client_.host().shared().arbiter.settle(holder_, selected_->key,
-                                           selected_->read_only ? LeaseKind::kExamine : LeaseKind::kSelect);
+    client_.host().arbiter().settle(holder_, selected_->key,
+                                    selected_->read_only ? LeaseKind::kExamine : LeaseKind::kSelect);
   for (const auto& request : requests) release(request.key);
   answer(entry.command.tag, reply);
 }

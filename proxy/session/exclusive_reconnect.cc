@@ -17,8 +17,7 @@ Task<bool> ExclusiveSession::come_back() {
   std::string problem;
   try {
     seat_.connection.reset();  // its place goes back first
-    seat_.connection = co_await backend::open_connection(
-        client_.host().loop(), seat_.servers, seat_.login_name, client_.config().limits.tcp_keepalive);
+    seat_.connection = co_await client_.host().connect(seat_.servers, seat_.login_name);
     auto outcome = co_await backend::log_in_as_master(*seat_.connection, *seat_.backend, seat_.login_name);
     if (outcome.verdict != backend::LoginVerdict::kAccepted) problem = "refused: " + outcome.reply.text;
   } catch (const backend::BackendUnavailable& error) {

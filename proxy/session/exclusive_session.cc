@@ -82,7 +82,7 @@ void ExclusiveSession::Capture::take(const wire::Response& response) {
 }
 
 ExclusiveSession::ExclusiveSession(ClientSession& client, Seat seat)
-    : client_(client), seat_(std::move(seat)), holder_(client.host().shared().holder_ids.fetch_add(1) + 1) {}
+    : client_(client), seat_(std::move(seat)), holder_(client.host().next_holder()) {}
 
 void ExclusiveSession::begin() {
   connection().set_observer(this);
@@ -116,8 +116,8 @@ void ExclusiveSession::on_client_drained() noexcept {
 }
 
 Task<> ExclusiveSession::finish() {
-  auto& arbiter = client_.host().shared().arbiter;
-  client_.host().shared().suspects.closed(holder_);
+  auto& arbiter = client_.host().arbiter();
+  client_.host().suspects().closed(holder_);
   if (seat_.connection) connection().set_observer(nullptr);
   if (!seat_.connection) {
     // It did not come back.
@@ -426,7 +426,7 @@ void ExclusiveSession::track(const wire::Response& response) {
 void ExclusiveSession::on_backend_lost(const std::string& reason) noexcept {
   base::log::warn("session {}: backend {} lost: {}", client_.label(), seat_.backend->name, reason);
   // An answer may have come in the same breath: whoever waits for it is on the ready list already, before us.
-  client_.host().loop().make_ready(*this);
+  client_.host().scheduler().make_ready(*this);
 }
 
 void ExclusiveSession::run() {

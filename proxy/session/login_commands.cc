@@ -153,7 +153,7 @@ Task<> ClientSession::authenticate(const Entry& entry) {
 // Which backend, which worker; then the backend decides.
 Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
   enter(State::kAuthenticating);
-  host_.loop().wipe_buffers();  // the client's octets
+  host_.wipe_buffers();  // the client's octets
   user_ = credential.user();
   begin_trace(user_);
   const routing::LoginFacts facts{.user = user_,
@@ -216,8 +216,8 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   // Whoever guesses waits before the backend is asked, on this connection or another.
   const std::string name = backend.name + '\0' + target.login_name;
   for (;;) {
-    const auto hold = host_.shared().throttle.admit(counted_address(), name,
-                                                    config().limits.auth_failure_delay, host_.loop().now());
+    const auto hold = host_.shared().throttle.admit(
+        counted_address(), name, config().limits.auth_failure_delay, host_.scheduler().now());
     if (hold.count() == 0) break;
     co_await async::sleep_for(hold);
   }
@@ -226,7 +226,7 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   waiting_for_ = "a connection to " + backend.name;
   waiting_account_ = account;
   Seat seat;
-  seat.slot = co_await mailbox::Account::take_slot(account, host_.loop(), backend.connections_per_user,
+  seat.slot = co_await mailbox::Account::take_slot(account, host_.scheduler(), backend.connections_per_user,
                                                    backend.lease_wait, [this] { return giving_up(); });
   waiting_account_.reset();
   waiting_for_.clear();
@@ -242,8 +242,7 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   backend::LoginOutcome outcome;
   std::string problem;
   try {
-    seat.connection = co_await backend::open_connection(host_.loop(), servers, target.login_name,
-                                                        config().limits.tcp_keepalive);
+    seat.connection = co_await host_.connect(servers, target.login_name);
     server_name_ = seat.connection->server->endpoint.to_string();
     outcome = co_await backend::log_in(*seat.connection, backend, credential, target.login_name);
   } catch (const backend::BackendUnavailable& error) {
@@ -251,7 +250,7 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   } catch (const net::ConnectionLost& lost) {
     problem = lost.what();
   }
-  host_.loop().wipe_buffers();
+  host_.wipe_buffers();
   if (!problem.empty()) {
     base::log::warn("login impossible: session {} user={} backend={}: {}", label_, user_, backend.name,
                     problem);
@@ -295,8 +294,8 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
 // it hears NO.
 Task<> ClientSession::refuse(std::string tag, std::string name, std::string challenge) {
   host_.shared().counters.logins_refused.fetch_add(1, std::memory_order_relaxed);
-  const auto delay = host_.shared().throttle.failed(counted_address(), name,
-                                                    config().limits.auth_failure_delay, host_.loop().now());
+  const auto delay = host_.shared().throttle.failed(
+      counted_address(), name, config().limits.auth_failure_delay, host_.scheduler().now());
   if (!challenge.empty()) {
     std::string ignored;
     auto answered = co_await sasl_line(ignored, challenge);

@@ -15,7 +15,7 @@
 #include "mailbox/account.h"
 #include "mailbox/alias_suspects.h"
 #include "mailbox/arbiter.h"
-#include "net/event_loop.h"
+#include "mailbox/workplace.h"
 #include "net/tls_stream.h"
 
 namespace imapmux::session {
@@ -124,14 +124,19 @@ struct Seat {
 class ClientSession;
 
 // The worker as its sessions see it. On the worker's thread.
-class Host {
+class Host : public mailbox::Workplace {
  public:
-  virtual net::EventLoop& loop() = 0;
+  mailbox::MailboxArbiter& arbiter() final { return shared().arbiter; }
+  mailbox::AliasSuspects& suspects() final { return shared().suspects; }
+  mailbox::HolderId next_holder() final { return shared().holder_ids.fetch_add(1) + 1; }
+
   virtual Shared& shared() = 0;
   virtual mailbox::Accounts& accounts() = 0;
   virtual size_t index() const = 0;
   virtual size_t workers() const = 0;
   virtual void hand_over(size_t worker, HandedOver client) = 0;
+  // The stream of a client that was handed over; takes its descriptor and TLS session.
+  virtual std::unique_ptr<net::Stream> adopt(HandedOver& client) = 0;
   virtual void add(ClientSession& session) = 0;
   // Closes a connection whose session was cancelled before it had it; its places are taken until the server
   // has closed.
