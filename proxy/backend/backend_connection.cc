@@ -38,6 +38,16 @@ TaggedReply to_reply(const Response& response) {
   return reply;
 }
 
+std::string to_text(const TaggedReply& reply) {
+  std::string text = reply.status == ResponseName::kOk ? "OK " : reply.status == ResponseName::kNo ? "NO " : "BAD ";
+  if (!reply.code.empty()) {
+    text += "[" + reply.code;
+    if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;
+    text += "] ";
+  }
+  return text + (reply.text.empty() ? "done" : reply.text);
+}
+
 PendingReply::~PendingReply() {
   connection_.forget(*this);
 }

@@ -15,10 +15,14 @@ MessageTable::MessageTable() {
   sets_.push_back({{}, "()", 0});  // unknown
 }
 
+uint32_t MessageTable::first_from(uint32_t uid) const {
+  const auto found = std::lower_bound(uids_.begin(), uids_.begin() + known_, uid);
+  return static_cast<uint32_t>(found - uids_.begin()) + 1;
+}
+
 uint32_t MessageTable::number_of(uint32_t uid) const {
-  const auto end = uids_.begin() + known_;
-  const auto found = std::lower_bound(uids_.begin(), end, uid);
-  return found != end && *found == uid ? static_cast<uint32_t>(found - uids_.begin()) + 1 : 0;
+  const uint32_t number = first_from(uid);
+  return number <= known_ && uids_[number - 1] == uid ? number : 0;
 }
 
 bool MessageTable::grow_to(uint32_t exists) {

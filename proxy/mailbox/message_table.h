@@ -31,6 +31,8 @@ class MessageTable {
   uint32_t uid(uint32_t number) const { return uids_[number - 1]; }
   // The number of a known message; 0: there is none.
   uint32_t number_of(uint32_t uid) const;
+  // The number of the first known message with this UID or a larger one; known() + 1 if there is none.
+  uint32_t first_from(uint32_t uid) const;
   // The largest UID known, 0 if there is none.
   uint32_t last_uid() const { return known_ ? uids_[known_ - 1] : 0; }
 

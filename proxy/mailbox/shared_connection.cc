@@ -20,6 +20,7 @@ constexpr size_t kTurnOctets = 1024 * 1024;
 backend::Completion* SharedConnection::Flight::land() {
   auto& list = connection.flights_;
   connection.spare_.splice(connection.spare_.begin(), list, self);
+  held.reset();
   return std::exchange(completion, nullptr);
 }
 
@@ -141,7 +142,7 @@ void SharedConnection::end(Party& party) {
 void SharedConnection::pass_on() {
   if (holds_ > 0 || !flights_.empty() || lost() || closing_) return;
   last_used_ = owner_.tasks().scheduler().now();
-  if (!party_) connection_->resume();  // it went without reading what it had asked for
+  connection_->resume();  // a client that reads slowly holds nobody up who comes behind it
   if (auto* next = waiting_.pop_front()) {
     give_turn(next->party);
     next->granted = true;
@@ -152,8 +153,7 @@ void SharedConnection::pass_on() {
   owner_.on_connection_free();
 }
 
-void SharedConnection::send(Party& party, const std::string& tag, std::string_view octets,
-                            backend::Completion& completion) {
+SharedConnection::Flight& SharedConnection::take_off(Party& party, backend::Completion& completion) {
   assert(party_ == &party && holds_ > 0 && "it is not its turn");
   (void)party;
   if (spare_.empty()) {
@@ -165,33 +165,40 @@ void SharedConnection::send(Party& party, const std::string& tag, std::string_vi
   flight.completion = &completion;
   flight.self = std::prev(flights_.end());
   ++commands_;
-  connection_->send(tag, octets, flight);
+  return flight;
 }
 
-Task<TaggedReply> SharedConnection::run(Party& party, std::string text) {
+void SharedConnection::send(Party& party, const std::string& tag, std::vector<std::string> pieces,
+                            backend::Completion& completion) {
+  auto& flight = take_off(party, completion);
+  if (pieces.size() > 1) connection_->command_begun();
+  connection_->send(tag, pieces.front(), flight);
+  if (pieces.size() == 1) return;
+  Order rest;
+  for (size_t i = 1; i < pieces.size(); ++i) rest.parts.push_back({std::move(pieces[i]), nullptr, true});
+  owner_.tasks().spawn(ship(shared_from_this(), tag, std::move(rest)));
+}
+
+Task<TaggedReply> SharedConnection::run(Party& party, std::string text, std::shared_ptr<void> held) {
   if (lost()) throw net::ConnectionLost(net::Side::kBackend, lost_reason());
   const auto tag = next_tag();
   auto command = wire::write_command(tag, text, literal_form());
   assert(!command.pieces.empty() && "checked by the caller, or the proxy's own");
   Reply reply(shared_from_this());
-  send(party, tag, command.pieces.front(), reply);
-  if (command.pieces.size() > 1) {
-    Order rest;
-    for (size_t i = 1; i < command.pieces.size(); ++i)
-      rest.parts.push_back({std::move(command.pieces[i]), nullptr, true});
-    connection_->command_begun();
-    owner_.tasks().spawn(ship(shared_from_this(), tag, std::move(rest)));
-  }
+  send(party, tag, std::move(command.pieces), reply);
+  if (!flights_.empty()) flights_.back().held = std::move(held);
   auto answer = co_await reply.wait();
   co_return answer;
 }
 
-Task<TaggedReply> SharedConnection::run(Party& party, Order order) {
+Task<TaggedReply> SharedConnection::run(Party& party, Order order, std::shared_ptr<void> held) {
   if (lost()) throw net::ConnectionLost(net::Side::kBackend, lost_reason());
   const auto tag = next_tag();
   Reply reply(shared_from_this());
+  auto& flight = take_off(party, reply);
+  flight.held = std::move(held);
   connection_->command_begun();
-  send(party, tag, tag + " ", reply);
+  connection_->send(tag, tag + " ", flight);
   owner_.tasks().spawn(ship(shared_from_this(), tag, std::move(order)));
   auto answer = co_await reply.wait();
   co_return answer;
@@ -245,6 +252,7 @@ void SharedConnection::forget(backend::Completion& completion) {
 void SharedConnection::leave(Party& party) {
   if (reader_ == &party) reader_ = nullptr;
   if (party_ != &party) return;
+  for (auto& flight : flights_) flight.completion = nullptr;
   party_ = nullptr;
   connection_->resume();
   pass_on();

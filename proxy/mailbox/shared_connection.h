@@ -104,12 +104,15 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
 
   // In the party's turn. `completion` is told of the end, unless forgotten first.
   std::string next_tag() { return connection_->next_tag(); }
-  void send(Party& party, const std::string& tag, std::string_view octets, backend::Completion& completion);
+  // `pieces`: see wire::write_command(). With more than one, nothing else may be sent before it is answered.
+  void send(Party& party, const std::string& tag, std::vector<std::string> pieces,
+            backend::Completion& completion);
   // Runs one command (without tag and line end) and waits for its end; untagged answers go to the party. Throws
-  // net::ConnectionLost. Who is cancelled while he waits leaves the command to come to its end.
-  async::Task<backend::TaggedReply> run(Party& party, std::string text);
+  // net::ConnectionLost. Who is cancelled while he waits leaves the command to come to its end; `held` (leases, say)
+  // lasts until then.
+  async::Task<backend::TaggedReply> run(Party& party, std::string text, std::shared_ptr<void> held = nullptr);
   // The same for what can't be sent in one piece. The parts begin behind the tag.
-  async::Task<backend::TaggedReply> run(Party& party, Order order);
+  async::Task<backend::TaggedReply> run(Party& party, Order order, std::shared_ptr<void> held = nullptr);
   void forget(backend::Completion& completion);
   // The party goes.
   void leave(Party& party);
@@ -140,6 +143,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
     backend::Completion* land();
     SharedConnection& connection;
     backend::Completion* completion = nullptr;
+    std::shared_ptr<void> held;
     std::list<Flight>::iterator self;
   };
   struct Waiter : base::ListNode {
@@ -151,6 +155,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   class Waiting;
   class Reply;
 
+  Flight& take_off(Party& party, backend::Completion& completion);
   bool turn_over() const;
   void pass_on();
   void give_turn(Party& party);

@@ -18,33 +18,17 @@ constexpr Millis kNever{3'600'000};
 constexpr uint32_t kFlagsAtOnce = 2'000;
 
 // Tells those who wait, however their work ends.
-template <class List>
+template <class List, class Tell>
 class TellAll {
  public:
-  explicit TellAll(List& list) : list_(list) {}
-  ~TellAll() {
-    list_.for_each([](auto& waiter) {
-      waiter.unlink();
-      waiter.done.set();
-    });
-  }
+  TellAll(List& list, Tell tell) : list_(list), tell_(tell) {}
+  ~TellAll() { list_.for_each(tell_); }
   TellAll(const TellAll&) = delete;
   TellAll& operator=(const TellAll&) = delete;
 
  private:
   List& list_;
-};
-
-// Counts a command that waits for the mailbox to be attached.
-class Count {
- public:
-  explicit Count(size_t& counter) : counter_(counter) { ++counter_; }
-  ~Count() { --counter_; }
-  Count(const Count&) = delete;
-  Count& operator=(const Count&) = delete;
-
- private:
-  size_t& counter_;
+  Tell tell_;
 };
 
 }  // namespace
@@ -72,7 +56,7 @@ base::Instant SharedMailbox::last_used() const {
 }
 
 Task<> SharedMailbox::keep() {
-  while (!closing_ && (attached_ || in_use() || works_ > 0)) {
+  while (!closing_ && (attached_ || in_use())) {
     try {
       co_await step();
     } catch (const net::ConnectionLost&) {
@@ -80,7 +64,7 @@ Task<> SharedMailbox::keep() {
     }
   }
   tell_openings("NO [UNAVAILABLE] The proxy is shutting down");
-  const TellAll<base::IntrusiveList<Polling>> told(polls_);
+  tell_polls(polls_);
   changed_.notify_all();
 }
 
@@ -128,12 +112,12 @@ bool SharedMailbox::anybody_idles() const {
 
 // Whether a suspended mailbox is to be attached.
 bool SharedMailbox::wanted() const {
-  if (!opens_.empty() || works_ > 0 || !polls_.empty()) return true;
+  if (!opens_.empty() || !polls_.empty()) return true;
   return attached_ || (anybody_idles() && now() - last_visit_ >= std::max(visit_pause_, config().poll_interval));
 }
 
 bool SharedMailbox::may_let_go() const {
-  const bool working = !opens_.empty() || !polls_.empty() || works_ > 0;
+  const bool working = !opens_.empty() || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
          (viewers_.empty() && !working && now() - alone_since_ >= config().linger);
 }
@@ -141,7 +125,7 @@ bool SharedMailbox::may_let_go() const {
 bool SharedMailbox::must_let_go() const {
   if (!may_let_go()) return false;
   if (blocks_ > 0 || !connection_wanted_) return true;
-  const bool busy = !opens_.empty() || !polls_.empty() || works_ > 0 || !connection_->free();
+  const bool busy = !opens_.empty() || !polls_.empty() || !connection_->free();
   return !busy || now() - attached_since_ >= config().min_hold;
 }
 
@@ -177,7 +161,7 @@ Task<> SharedMailbox::look_after() {
 
   // Who comes from here on has his own question asked: what he wants to know may happen meanwhile.
   base::IntrusiveList<Polling> polls;
-  const TellAll<base::IntrusiveList<Polling>> told(polls);
+  const TellAll told(polls, [](Polling& polling) { polling.answered(); });
   base::IntrusiveList<Opening> opens;
   auto kind = Poll::kNoop;
   polls_.for_each([&](Polling& polling) {
@@ -185,9 +169,9 @@ Task<> SharedMailbox::look_after() {
     polls.push_back(polling);
   });
   opens_.for_each([&](Opening& opening) {
-    if (opening.kind == LeaseKind::kExamine || attached_for_writing()) opens.push_back(opening);
+    if (opening.wanted != Wanted::kSelected || attached_for_writing()) opens.push_back(opening);
   });
-  const TellAll<base::IntrusiveList<Opening>> opened(opens);
+  const TellAll opened(opens, [](Opening& opening) { opening.decide(std::nullopt); });
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
     if (table_.exists() == 0 && kind == Poll::kNoop) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
@@ -265,7 +249,7 @@ Task<> SharedMailbox::idle_on_backend() {
   const auto tag = connection->next_tag();
   IdleEnd ended(*connection);
   backend.command_begun();
-  connection->send(*this, tag, tag + " IDLE\r\n", ended);
+  connection->send(*this, tag, {tag + " IDLE\r\n"}, ended);
   auto go = co_await backend.continuation(tag);
   backend.command_completed();
   if (go == backend::BackendConnection::Go::kAnswered) {
@@ -280,22 +264,43 @@ Task<> SharedMailbox::idle_on_backend() {
   co_await ended.done.wait();
 }
 
-Task<Refusal> SharedMailbox::open(LeaseKind kind) {
-  Opening opening(kind);
-  opens_.push_back(opening);
-  wake_.notify_all();
-  for (;;) {
-    auto result = co_await opening.done.wait_for(config().lease_wait);
-    if (result == async::WaitResult::kNotified) break;
-    if (connection_) continue;  // it is on its way
-    opening.unlink();
-    wake_.notify_all();
-    co_return "NO [INUSE] Mailbox is in use";
-  }
-  if (opening.refusal) co_return opening.refusal;
-  const bool open = attached() && (kind == LeaseKind::kExamine || attached_for_writing());
+Task<Refusal> SharedMailbox::open(LeaseKind kind, async::WaitList& nudges, std::function<bool()> give_up) {
+  const auto wanted = kind == LeaseKind::kSelect ? Wanted::kSelected : Wanted::kExamined;
+  auto refusal = co_await wait_for(wanted, nudges, std::move(give_up));
+  if (refusal) co_return refusal;
+  const bool open = attached() && (wanted != Wanted::kSelected || attached_for_writing());
   if (!open) co_return "NO [UNAVAILABLE] The mail server has gone";
   co_return std::nullopt;
+}
+
+Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()> give_up) {
+  while (!attached()) {
+    auto refusal = co_await wait_for(Wanted::kAttached, nudges, give_up);
+    if (refusal) co_return refusal;
+  }
+  co_return std::nullopt;
+}
+
+Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
+  if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
+  const auto deadline = now() + config().lease_wait;
+  Opening opening(wanted, nudges);
+  opens_.push_back(opening);
+  wake_.notify_all();
+  while (!opening.decided && !give_up()) {
+    const auto left = std::chrono::duration_cast<Millis>(deadline - now());
+    // Once it has a lease and a connection, it is on its way.
+    if (left.count() <= 0 && !connection_) break;
+    co_await nudges.wait_for(std::max(left, Millis(100)));
+  }
+  wake_.notify_all();
+  if (!opening.decided) co_return "NO [INUSE] Mailbox is in use";
+  co_return opening.refusal;
+}
+
+void SharedMailbox::visit_soon() {
+  last_visit_ = now() - std::max(visit_pause_, config().poll_interval);
+  wake_.notify_all();
 }
 
 void SharedMailbox::join(Viewer& viewer) {
@@ -329,21 +334,6 @@ bool SharedMailbox::alone(const Viewer& viewer) const {
   size_t others = 0;
   viewers_.for_each([&](const Viewer& one) { others += &one != &viewer; });
   return others == 0;
-}
-
-Task<Refusal> SharedMailbox::ready() {
-  const auto deadline = now() + config().lease_wait;
-  const Count working(works_);
-  const uint64_t before = attempts_;
-  while (!attached() && !closing_) {
-    if (attempts_ > before && last_refusal_) co_return last_refusal_;
-    wake_.notify_all();
-    const auto left = std::chrono::duration_cast<Millis>(deadline - now());
-    if (left.count() <= 0 && !connection_) co_return "NO [INUSE] Mailbox is in use";
-    co_await changed_.wait_for(std::max(left, Millis(100)));
-  }
-  if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
-  co_return std::nullopt;
 }
 
 Task<> SharedMailbox::poll(Poll kind) {

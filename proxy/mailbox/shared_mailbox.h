@@ -8,7 +8,7 @@
 // It goes when nobody looks on and its `linger` is over.
 #pragma once
 
-#include <list>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,8 +59,9 @@ class SharedMailbox final : private Party,
   SharedConnection& connection() { return *connection_; }  // while attached
   std::shared_ptr<SharedConnection> shared_connection() { return connection_; }
 
-  // For clients. Attaches it by SELECT or EXAMINE if it is not, polls it if it is. Nothing: it is open as asked.
-  async::Task<Refusal> open(LeaseKind kind);
+  // For clients, who give up when `give_up` says so after `nudges` was notified; both outlive the call. Attaches it by
+  // SELECT or EXAMINE if it is not, polls it if it is. Nothing: it is open as asked.
+  async::Task<Refusal> open(LeaseKind kind, async::WaitList& nudges, std::function<bool()> give_up);
   // Behind open(), in the same turn of the loop.
   void join(Viewer& viewer);
   void leave(Viewer& viewer);
@@ -70,7 +71,9 @@ class SharedMailbox final : private Party,
   bool alone(const Viewer& viewer) const;
   size_t viewers() const { return viewers_.size(); }
   // Attaches it again for a command, if it is suspended. Nothing: it is attached now.
-  async::Task<Refusal> ready();
+  async::Task<Refusal> ready(async::WaitList& nudges, std::function<bool()> give_up);
+  // Something happened to it elsewhere: those who idle hear of it soon.
+  void visit_soon();
   // Waits until the backend was asked what is new: one NOOP (or CHECK) for all who wait. A suspended mailbox is
   // attached, if that is done within a second.
   enum class Poll : uint8_t { kNoop, kCheck };
@@ -110,20 +113,33 @@ class SharedMailbox final : private Party,
   void saw_uid(uint32_t uid);
 
  private:
-  // Who waits for open().
+  // Who waits for open(), or for ready(): as the views need it.
+  enum class Wanted : uint8_t { kSelected, kExamined, kAttached };
   struct Opening : base::ListNode {
-    explicit Opening(LeaseKind wanted) : kind(wanted) {}
-    LeaseKind kind;
-    async::Event done;
+    Opening(Wanted what, async::WaitList& list) : wanted(what), nudges(list) {}
+    void decide(const Refusal& why_not) {
+      unlink();
+      decided = true;
+      refusal = why_not;
+      nudges.notify_all();
+    }
+    Wanted wanted;
+    async::WaitList& nudges;
+    bool decided = false;
     Refusal refusal;
   };
   // Who waits for a poll.
   struct Polling : base::ListNode {
     explicit Polling(Poll wanted) : kind(wanted) {}
+    void answered() {
+      unlink();
+      done.set();
+    }
     Poll kind;
     async::Event done;
   };
   // shared_mailbox.cc
+  async::Task<Refusal> wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up);
   async::Task<> step();
   bool wanted() const;
   bool may_let_go() const;
@@ -150,6 +166,7 @@ class SharedMailbox final : private Party,
   bool adopt(MessageTable& fresh);
   void begin_anew(MessageTable& fresh);
   void tell_openings(const Refusal& refusal);
+  static void tell_polls(base::IntrusiveList<Polling>& polls);
   async::Task<> let_go();
   async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
   void suspended();
@@ -215,11 +232,8 @@ class SharedMailbox final : private Party,
   base::IntrusiveList<Viewer> viewers_;
   base::IntrusiveList<Opening> opens_;
   base::IntrusiveList<Polling> polls_;
-  size_t works_ = 0;  // commands that wait for ready()
   async::WaitList wake_;     // of keep()
-  async::WaitList changed_;  // attached, suspended, complete, refused
-  Refusal last_refusal_;
-  uint64_t attempts_ = 0;  // to attach, that have ended
+  async::WaitList changed_;  // suspended, complete
   base::Instant alone_since_{};
   base::Instant last_visit_{};  // the backend was asked what is new
   base::Instant quiet_since_{};

@@ -40,22 +40,22 @@ class Flag {
 
 bool SharedMailbox::wants_writing() const {
   bool writing = false;
-  opens_.for_each([&](const Opening& opening) { writing = writing || opening.kind == LeaseKind::kSelect; });
+  opens_.for_each([&](const Opening& opening) { writing = writing || opening.wanted == Wanted::kSelected; });
   viewers_.for_each([&](const Viewer& viewer) { writing = writing || !viewer.read_only; });
   return writing;
 }
 
 void SharedMailbox::tell_openings(const Refusal& refusal) {
-  opens_.for_each([&](Opening& opening) {
-    opening.unlink();
-    opening.refusal = refusal;
-    opening.done.set();
-  });
+  opens_.for_each([&](Opening& opening) { opening.decide(refusal); });
+}
+
+void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
+  polls.for_each([](Polling& polling) { polling.answered(); });
 }
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
-  const bool insisting = !opens_.empty() || works_ > 0;
+  const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
   try {
@@ -65,8 +65,6 @@ Task<> SharedMailbox::attach() {
     refusal = kGone;
   }
   last_visit_ = now();
-  ++attempts_;
-  last_refusal_ = refusal;
   if (refusal) {
     suspended();
     if (insisting) tell_openings(refusal);
@@ -84,7 +82,7 @@ Task<> SharedMailbox::attach() {
 
 // The lease, then a connection (the order in which nobody holds what another one waits for).
 Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
-  const bool insisting = !opens_.empty() || works_ > 0;
+  const bool insisting = !opens_.empty();
   LeaseWish wish{holder_, {{key_, kind}}, rule_of(config().conflicts)};
   if (attached_) wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
@@ -242,10 +240,7 @@ void SharedMailbox::suspended() {
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
   account_.workplace().arbiter().release(holder_, key_);
-  polls_.for_each([](Polling& polling) {
-    polling.unlink();
-    polling.done.set();
-  });
+  tell_polls(polls_);
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();
@@ -265,10 +260,7 @@ void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   account_.workplace().arbiter().release(holder_, key_);
   // The proxy does not fight with a session outside it, which may have severed this one.
   visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));
-  polls_.for_each([](Polling& polling) {
-    polling.unlink();
-    polling.done.set();
-  });
+  tell_polls(polls_);
   last_visit_ = now();
   wake_.notify_all();
   changed_.notify_all();

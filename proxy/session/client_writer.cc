@@ -31,16 +31,13 @@ void ClientWriter::tagged(std::string_view tag, std::string_view text) {
 }
 
 void ClientWriter::tagged(std::string_view tag, const backend::TaggedReply& reply) {
-  std::string text = reply.status == wire::ResponseName::kOk   ? "OK "
-                     : reply.status == wire::ResponseName::kNo ? "NO "
-                                                               : "BAD ";
-  if (!reply.code.empty() && !is_hidden_code(reply.code)) {
-    text += "[" + reply.code;
-    if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;
-    text += "] ";
+  if (!is_hidden_code(reply.code)) {
+    line(tag, backend::to_text(reply));
+    return;
   }
-  text += reply.text.empty() ? "done" : reply.text;
-  line(tag, text);
+  auto shown = reply;
+  shown.code.clear();
+  line(tag, backend::to_text(shown));
 }
 
 void ClientWriter::go_ahead(std::string_view text) {

@@ -77,7 +77,6 @@ class ExclusiveSession final : public AfterLogin,
   async::Task<> learn_delimiter();
   void answer(std::string_view tag, std::string_view text);
   void answer(std::string_view tag, const backend::TaggedReply& reply);
-  async::Task<> skip_upload(bool waits);
 
   // exclusive_leases.cc
   async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests,

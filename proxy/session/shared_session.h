@@ -1,0 +1,170 @@
+// `shared`: one client of an account whose sessions share backend connections.
+//
+// The client's mailbox is a view of its own on a SharedMailbox: numbers become UIDs when a command is sent and numbers of
+// this view again when it is answered. FETCH, STORE, SEARCH, SORT and THREAD are pipelined within the client's turn; all
+// others wait until those are answered. Owned by its ClientSession, on its thread.
+//
+// shared_session.cc: the conversation, what the client is told and when. shared_messages.cc: commands on messages.
+// shared_answers.cc: what the backend answers to them. shared_mailboxes.cc: commands on mailboxes. shared_append.cc,
+// shared_idle.cc.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mailbox/shared_account.h"
+#include "session/client_session.h"
+#include "wire/fetch_attributes.h"
+#include "wire/fetch_items.h"
+#include "wire/store_arguments.h"
+
+namespace imapmux::session {
+
+class SharedSession final : public AfterLogin, private mailbox::Viewer, private mailbox::Member {
+ public:
+  SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account);
+  ~SharedSession() override;
+
+  // For CAPABILITY and the login's answer.
+  std::string capabilities() const;
+
+  async::Task<> serve() override;
+  async::Task<> finish() override;
+  void on_client_drained() noexcept override;
+
+ private:
+  using Connection = std::shared_ptr<mailbox::SharedConnection>;
+  using Refusal = mailbox::Refusal;
+
+  // A command on messages in flight: its answer goes to the client under the client's tag.
+  struct Relayed final : backend::Completion {
+    explicit Relayed(SharedSession& of) : session(of) {}
+    void on_tagged(const wire::Response& response) noexcept override;
+    void on_lost(const std::string& reason) noexcept override;
+    SharedSession& session;
+    std::list<Relayed>::iterator self;
+    std::string tag;  // the client's
+    wire::Verb verb = wire::Verb::kUnknown;
+    wire::SequenceSet numbers;  // as the client meant them; empty with UIDs
+    wire::SequenceSet uids;     // of STORE
+    // FETCH
+    bool wants_uid = false;
+    bool renames_body = false;
+    bool renames_body_text = false;
+    // STORE
+    wire::FlagOperation operation = wire::FlagOperation::kReplace;
+    mailbox::FlagSet flags;
+    bool silent = false;      // the client wants no echo
+    bool echo_comes = false;  // but one comes, for the others' sake
+    // SEARCH, SORT, THREAD
+    bool extended = false;  // RETURN: ESEARCH is the answer
+    bool answered = false;
+    std::vector<std::string> options;
+    std::vector<uint32_t> found;
+  };
+  // A command on messages as it is sent.
+  struct Prepared {
+    std::string text;                   // empty: nothing is to be sent
+    std::optional<std::string> answer;  // then this is the answer
+  };
+  enum class Expunges : uint8_t { kHeldBack, kTold };
+
+  // shared_session.cc
+  async::Task<> execute(Entry entry);
+  Refusal refusal(const Entry& entry) const;
+  async::Task<> all_answered();
+  async::Task<> general(Entry entry);
+  async::Task<backend::TaggedReply> run_anywhere(std::string text);
+  async::Task<backend::TaggedReply> run_in_mailbox(std::string text);
+  async::Task<Connection> turn_in_mailbox();
+  void answer(std::string_view tag, std::string_view text);
+  void answer(std::string_view tag, const backend::TaggedReply& reply);
+  void tell(Expunges expunges);
+  void tell_before(wire::Verb finished);
+  void tell_exists(uint32_t known);
+  void tell_flags(uint32_t except);
+  bool numbers_open() const;
+  bool in_mailbox() const { return mailbox_ != nullptr; }
+  bool writing() const { return in_mailbox() && !read_only && !mailbox_->read_only(); }
+  void detach();
+  void hold_back_if_slow();
+
+  // shared_messages.cc
+  async::Task<> forward(Entry entry);
+  Prepared prepare(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_fetch(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_store(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_search(const wire::Command& command, Relayed& relayed);
+  std::optional<wire::SequenceSet> take_set(wire::TokenReader& reader, Relayed& relayed, bool& invalid) const;
+  bool may_join(const Relayed& relayed) const;
+  Relayed& new_relayed();
+  void drop(Relayed& relayed);
+  async::Task<> expunge(Entry entry);
+
+  // shared_answers.cc
+  void on_untagged(const wire::Response& response,
+                   std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_literal(std::string_view octets) noexcept override;
+  void on_text(std::string_view text, std::optional<backend::LiteralStart> literal) noexcept override;
+  bool on_fetch(const mailbox::SharedMailbox& mailbox, const wire::Response& response,
+                std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_others_wait() noexcept override {}
+  void on_progress() noexcept override { progress_.notify_all(); }
+  void on_news() noexcept override;
+  void on_mailbox_changed_identity() noexcept override;
+  void on_alert(std::string_view line) noexcept override;
+  wire::FetchWishes wishes() const;
+  bool is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const;
+  void whole_fetch(const wire::Response& response);
+  void begin_fetch(const wire::Response& response, const backend::LiteralStart& literal);
+  void fetched(uint32_t number, uint32_t uid, const std::string* flags);
+  void on_found(const wire::Response& response);
+  void complete(Relayed& relayed, const wire::Response& response);
+  void write_results(Relayed& relayed);
+  void break_off(std::string_view why);
+
+  // shared_mailboxes.cc
+  async::Task<> select(Entry entry);
+  void show_mailbox(std::string_view tag, std::string_view command);
+  async::Task<> close(Entry entry);
+  async::Task<> status(Entry entry);
+  async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<std::optional<uint32_t>> count_unseen(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<> copy(Entry entry);
+  async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
+  async::Task<> restructure(Entry entry);
+  async::Task<> name_space(Entry entry);
+  async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, mailbox::HolderId holder);
+  async::Task<Refusal> know_names();
+
+  // shared_append.cc
+  async::Task<> append(Entry entry);
+  async::Task<std::optional<std::string>> spool(Entry entry, mailbox::Order& order, wire::LiteralForm form);
+  async::Task<backend::TaggedReply> upload(mailbox::MailboxKey target, mailbox::Order order);
+
+  // shared_idle.cc
+  async::Task<> idle(Entry entry);
+  bool idle_ends() const;
+
+  ClientSession& client_;
+  std::shared_ptr<mailbox::SharedAccount> account_;
+  std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
+  bool vanished_ = false;                            // the selected mailbox was deleted by its own client
+  std::list<Relayed> in_flight_;
+  std::list<Relayed> spare_;
+  async::WaitList progress_;
+  Connection paused_;  // for this client's sake
+  // Of the FETCH response that is on its way.
+  wire::FetchAttributes attributes_;
+  uint32_t fetch_number_ = 0;  // in the table; 0: it is not shown
+  bool fetch_is_passed_ = false;
+  std::string body_;
+  std::string fetch_flags_;
+  std::vector<uint32_t> numbers_;
+  std::vector<uint32_t>* counted_ = nullptr;  // where an inner SEARCH's results go
+};
+
+}  // namespace imapmux::session
