@@ -96,6 +96,8 @@ class SharedMailbox final : private Party,
   const MessageTable& table() const { return table_; }
   // A FETCH response that a viewer took said so. Changes are news for the others.
   void learn(uint32_t number, uint32_t uid, const std::string* flags);
+  // It makes no sense: what the backend has is read anew.
+  void doubt(std::string_view what) { contradiction(what); }
   void assume_flags(uint32_t number, wire::FlagOperation operation, const FlagSet& flags) {
     table_.assume_flags(number, operation, flags);
   }

@@ -1,5 +1,9 @@
 #include "session/client_writer.h"
 
+#include <fmt/core.h>
+
+#include <array>
+
 #include "session/capability_list.h"
 #include "wire/writer.h"
 
@@ -51,6 +55,29 @@ void ClientWriter::pass_line(std::string_view response) {
   }
   emit(response);
   emit("\r\n");
+}
+
+void ClientWriter::emit_fetch(uint32_t number, std::string_view attributes) {
+  std::array<char, 32> head;
+  const auto end = fmt::format_to_n(head.data(), head.size(), "* {} FETCH ", number).out;
+  emit({head.data(), static_cast<size_t>(end - head.data())});
+  emit(attributes);
+}
+
+void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) {
+  if (inside_) {
+    deferred_ += fmt::format("* {} FETCH {}\r\n", number, attributes);
+    return;
+  }
+  emit_fetch(number, attributes);
+  emit("\r\n");
+}
+
+void ClientWriter::begin_fetch(uint32_t number, std::string_view attributes,
+                               const backend::LiteralStart& literal) {
+  emit_fetch(number, attributes);
+  emit(announce(literal));
+  inside_ = true;
 }
 
 std::string ClientWriter::announce(const backend::LiteralStart& literal) {

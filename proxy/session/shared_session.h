@@ -46,7 +46,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     void on_lost(const std::string& reason) noexcept override;
     SharedSession& session;
     std::list<Relayed>::iterator self;
-    std::string tag;  // the client's
+    std::string tag;    // the client's
+    bool sent = false;  // else it waits for its turn
     wire::Verb verb = wire::Verb::kUnknown;
     wire::SequenceSet numbers;  // as the client meant them; empty with UIDs
     wire::SequenceSet uids;     // of STORE
@@ -54,6 +55,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool wants_uid = false;
     bool renames_body = false;
     bool renames_body_text = false;
+    bool renamed_from_0 = false;
     // STORE
     wire::FlagOperation operation = wire::FlagOperation::kReplace;
     mailbox::FlagSet flags;
@@ -74,35 +76,49 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
 
   // shared_session.cc
   async::Task<> execute(Entry entry);
-  Refusal refusal(const Entry& entry) const;
+  Refusal refusal(const wire::Command& command) const;
   async::Task<> all_answered();
   async::Task<> general(Entry entry);
-  async::Task<backend::TaggedReply> run_anywhere(std::string text);
-  async::Task<backend::TaggedReply> run_in_mailbox(std::string text);
-  async::Task<Connection> turn_in_mailbox();
-  void answer(std::string_view tag, std::string_view text);
-  void answer(std::string_view tag, const backend::TaggedReply& reply);
+  // Runs a command on any connection of the account, or in an open mailbox; whatever becomes of the connection is told
+  // by the reply. `held` lasts until the backend has answered.
+  async::Task<backend::TaggedReply> run_anywhere(std::string text, std::shared_ptr<void> held);
+  async::Task<backend::TaggedReply> run_in(std::shared_ptr<mailbox::SharedMailbox> open, std::string text,
+                                           std::shared_ptr<void> held);
+  async::Task<backend::TaggedReply> run_in_turn(Connection connection, std::string text,
+                                                std::shared_ptr<void> held);
+  // The caller ends the turn. Without a connection: why not.
+  struct Turn {
+    Connection connection;
+    Refusal refusal;
+  };
+  async::Task<Turn> turn_anywhere();
+  async::Task<Turn> turn_in(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<Refusal> ready(std::shared_ptr<mailbox::SharedMailbox> open);
+  // The tagged end of a command, behind what the client is to be told with it.
+  void answer(const wire::Command& command, std::string_view text);
+  void answer(const wire::Command& command, const backend::TaggedReply& reply);
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
   void tell_flags(uint32_t except);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
-  bool writing() const { return in_mailbox() && !read_only && !mailbox_->read_only(); }
+  bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }
   void detach();
   void hold_back_if_slow();
+  void leave_selected_state();
 
   // shared_messages.cc
   async::Task<> forward(Entry entry);
+  async::Task<Refusal> numbers_known();
   Prepared prepare(const wire::Command& command, Relayed& relayed);
   Prepared prepare_fetch(const wire::Command& command, Relayed& relayed);
   Prepared prepare_store(const wire::Command& command, Relayed& relayed);
   Prepared prepare_search(const wire::Command& command, Relayed& relayed);
-  std::optional<wire::SequenceSet> take_set(wire::TokenReader& reader, Relayed& relayed, bool& invalid) const;
+  Prepared prepare_set(wire::TokenReader& reader, const wire::Command& command, Relayed& relayed) const;
   bool may_join(const Relayed& relayed) const;
   Relayed& new_relayed();
   void drop(Relayed& relayed);
-  async::Task<> expunge(Entry entry);
 
   // shared_answers.cc
   void on_untagged(const wire::Response& response,
@@ -121,7 +137,10 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void whole_fetch(const wire::Response& response);
   void begin_fetch(const wire::Response& response, const backend::LiteralStart& literal);
   void fetched(uint32_t number, uint32_t uid, const std::string* flags);
+  uint32_t shown_as(uint32_t number);
+  uint32_t number_of(uint32_t uid);
   void on_found(const wire::Response& response);
+  void assume(const Relayed& relayed);
   void complete(Relayed& relayed, const wire::Response& response);
   void write_results(Relayed& relayed);
   void break_off(std::string_view why);
@@ -137,7 +156,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
   async::Task<> restructure(Entry entry);
   async::Task<> name_space(Entry entry);
-  async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, mailbox::HolderId holder);
+  struct Hold;
+  async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, std::shared_ptr<Hold> hold);
   async::Task<Refusal> know_names();
 
   // shared_append.cc
@@ -159,12 +179,12 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Connection paused_;  // for this client's sake
   // Of the FETCH response that is on its way.
   wire::FetchAttributes attributes_;
-  uint32_t fetch_number_ = 0;  // in the table; 0: it is not shown
-  bool fetch_is_passed_ = false;
+  uint32_t fetch_number_ = 0;     // in the table; 0: the response is none
+  bool fetch_is_passed_ = false;  // the rest of the response is for the client
   std::string body_;
   std::string fetch_flags_;
   std::vector<uint32_t> numbers_;
-  std::vector<uint32_t>* counted_ = nullptr;  // where an inner SEARCH's results go
+  std::vector<uint32_t>* found_ = nullptr;  // where an inner SEARCH's results go
 };
 
 }  // namespace imapmux::session
