@@ -1,17 +1,13 @@
 // ExclusiveSession: IDLE (RFC 2177), offered whether or not the backend has it.
 #include "base/bytes.h"
 #include "session/exclusive_session.h"
+#include "session/idle_line.h"
 
 namespace imapmux::session {
 namespace {
 
 using async::Task;
 using base::Millis;
-
-bool is_done(std::string_view line) {
-  while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.remove_suffix(1);
-  return base::equals_ignore_case(line, "DONE");
-}
 
 }  // namespace
 

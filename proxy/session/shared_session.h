@@ -147,7 +147,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
 
   // shared_mailboxes.cc
   async::Task<> select(Entry entry);
-  void show_mailbox(std::string_view tag, std::string_view command);
+  void show_mailbox(const wire::Command& command);
   async::Task<> close(Entry entry);
   async::Task<> status(Entry entry);
   async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
