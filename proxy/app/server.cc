@@ -20,6 +20,8 @@ void raise_descriptor_limit() {
 }
 
 Server::Server(config::ConfigPtr config) : service_(session::Service::make(config, nullptr)) {
+  shared_.spool =
+      std::make_unique<net::SpoolLimits>(config->limits.max_spool, config->limits.spool_directory);
   for (size_t i = 0; i < config->workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, config->workers, shared_, service_,
                                                 [this](size_t to, session::HandedOver client) {

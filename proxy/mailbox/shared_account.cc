@@ -130,7 +130,8 @@ void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection
 
 void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place) {
   capabilities_ = connection->capabilities();
-  auto shared = std::make_shared<SharedConnection>(*this, std::move(connection), std::move(place));
+  SharedConnection::Owner& owner = *this;
+  auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
   connections_.push_back(shared);
   shared->begin();
   changed();

@@ -22,32 +22,15 @@ std::string quoted(std::string_view name) {
   return text;
 }
 
-TaggedReply as_reply(std::string_view code, std::string_view text) {
-  TaggedReply reply;
-  reply.code = code;
-  reply.text = text;
-  return reply;
-}
-
 }  // namespace
 
-// What one command holds until the backend has answered it, also when its client is gone by then: leases under a holder
-// of its own, mailboxes of the account that are set aside meanwhile, the right to copy.
-struct SharedSession::Hold {
-  explicit Hold(std::shared_ptr<mailbox::SharedAccount> of)
-      : account(std::move(of)), holder(account->workplace().next_holder()) {}
-  ~Hold() {
-    account->workplace().arbiter().release_all(holder);
-    if (copies) account->set_copying(false);
-  }
-  Hold(const Hold&) = delete;
-  Hold& operator=(const Hold&) = delete;
+SharedSession::Hold::Hold(std::shared_ptr<mailbox::SharedAccount> of)
+    : account(std::move(of)), holder(account->workplace().next_holder()) {}
 
-  std::shared_ptr<mailbox::SharedAccount> account;
-  mailbox::HolderId holder;
-  bool copies = false;
-  std::vector<SharedMailbox::Block> blocks;
-};
+SharedSession::Hold::~Hold() {
+  account->workplace().arbiter().release_all(holder);
+  if (copies) account->set_copying(false);
+}
 
 Task<SharedSession::Refusal> SharedSession::know_names() {
   auto known = co_await account_->know_names();
@@ -249,7 +232,7 @@ Task<TaggedReply> SharedSession::copy_to(mailbox::MailboxKey target, std::string
   if (open) hold->blocks.emplace_back(open);  // never are two connections in one mailbox
   std::vector<LeaseRequest> requests{{target, LeaseKind::kAppend}};
   auto refusal = co_await lease(std::move(requests), hold);
-  if (refusal) co_return as_reply("INUSE", "Mailbox is in use");
+  if (refusal) co_return as_reply(*refusal);
   auto reply = co_await run_in(mailbox_, std::move(text), std::move(hold));
   if (open) open->visit_soon();
   co_return reply;

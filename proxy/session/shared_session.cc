@@ -23,16 +23,6 @@ TaggedReply unavailable(std::string_view text) {
   return reply;
 }
 
-// A reply that is not the backend's: "NO [CODE] text".
-TaggedReply as_reply(std::string_view refusal) {
-  TaggedReply reply;
-  const auto open = refusal.find('[');
-  const auto close = refusal.find(']');
-  reply.code = refusal.substr(open + 1, close - open - 1);
-  reply.text = refusal.substr(close + 2);
-  return reply;
-}
-
 TaggedReply lost(std::string_view text) {
   wire::TokenReader reader(text);
   const auto first = reader.atom().value_or("");
@@ -44,6 +34,15 @@ TaggedReply lost(std::string_view text) {
 }
 
 }  // namespace
+
+TaggedReply SharedSession::as_reply(std::string_view refusal) {
+  TaggedReply reply;
+  const auto open = refusal.find('[');
+  const auto close = refusal.find(']');
+  reply.code = refusal.substr(open + 1, close - open - 1);
+  reply.text = refusal.substr(close + 2);
+  return reply;
+}
 
 SharedSession::SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account)
     : client_(client), account_(std::move(account)) {

@@ -67,12 +67,27 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     std::vector<std::string> options;
     std::vector<uint32_t> found;
   };
+  // What one command holds until the backend has answered it, also when its client is gone by then: leases under a
+  // holder of its own, mailboxes of the account that are set aside meanwhile, the right to copy.
+  struct Hold {
+    explicit Hold(std::shared_ptr<mailbox::SharedAccount> of);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    std::shared_ptr<mailbox::SharedAccount> account;
+    mailbox::HolderId holder;
+    bool copies = false;
+    std::vector<mailbox::SharedMailbox::Block> blocks;
+  };
   // A command on messages as it is sent.
   struct Prepared {
     std::string text;                   // empty: nothing is to be sent
     std::optional<std::string> answer;  // then this is the answer
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
+
+  // A refusal of the proxy, "NO [CODE] text", as a backend's reply.
+  static backend::TaggedReply as_reply(std::string_view refusal);
 
   // shared_session.cc
   async::Task<> execute(Entry entry);
@@ -156,14 +171,19 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
   async::Task<> restructure(Entry entry);
   async::Task<> name_space(Entry entry);
-  struct Hold;
   async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, std::shared_ptr<Hold> hold);
   async::Task<Refusal> know_names();
 
   // shared_append.cc
   async::Task<> append(Entry entry);
-  async::Task<std::optional<std::string>> spool(Entry entry, mailbox::Order& order, wire::LiteralForm form);
-  async::Task<backend::TaggedReply> upload(mailbox::MailboxKey target, mailbox::Order order);
+  struct Message {
+    std::string before;  // the text between the literals; of the first one empty
+    wire::Literal8 kind;
+    std::shared_ptr<net::Spool> octets;
+  };
+  async::Task<std::optional<std::string>> spool(Entry entry, std::vector<Message>& messages);
+  async::Task<backend::TaggedReply> upload(const wire::Command& command, std::vector<Message> messages);
+  bool offers_several() const;
 
   // shared_idle.cc
   async::Task<> idle(Entry entry);
