@@ -69,16 +69,16 @@ struct Backend {
   base::Secret master_password;
   MailboxAccess access = MailboxAccess::kShared;
   Conflicts conflicts = Conflicts::kSingleAccess;
+  ShareCredentials share_credentials = ShareCredentials::kAny;
   uint32_t connections_per_user = 2;  // 0 = no limit (the default for unrestricted)
   uint32_t max_connections = 0;       // per server, whole process; 0 = no limit
   base::Millis lease_wait{30'000};
   base::Millis poll_interval{30'000};
-  // For shared access only.
+  // For shared access only, like share_credentials.
   base::Millis min_hold{500};            // 0 = none
   base::Millis linger{3'000};            // of a mailbox after its last view; 0 = none
   base::Millis credential_ttl{300'000};  // 0 = every login asks the server
   base::Millis account_linger{60'000};   // 0 = none
-  ShareCredentials share_credentials = ShareCredentials::kAny;
   base::Millis backend_wait{20'000};
   base::Millis connect_timeout{5'000};
   base::Millis command_timeout{300'000};

@@ -239,6 +239,32 @@ void settle_access(const Map& map, Backend& backend) {
   }
 }
 
+// What is no mistake to the letter, but hardly what was meant.
+void warn_of_sharing(const Map& map, const Backend& backend) {
+  if (backend.access != MailboxAccess::kShared) {
+    for (const std::string_view key :
+         {"min_hold", "linger", "credential_ttl", "account_linger", "share_credentials"}) {
+      if (const Value* value = map.find(key)) value->warning("only mailbox_access: shared uses it");
+    }
+    return;
+  }
+  if (backend.connections_per_user == 0) {
+    map.near("connections_per_user")
+        .warning("without a limit a user gets a connection for each mailbox that is open");
+  }
+  if (backend.min_hold >= backend.lease_wait) {
+    const std::string_view written = map.find("min_hold") != nullptr ? "min_hold" : "lease_wait";
+    map.near(written).warning(fmt::format(
+        "min_hold ({}) is not less than lease_wait ({}): who waits gives up before a mailbox is free",
+        format_duration(backend.min_hold), format_duration(backend.lease_wait)));
+  }
+  const Value* linger = map.find("linger");
+  if (linger != nullptr && backend.linger > backend.account_linger) {
+    linger->warning(fmt::format("is more than account_linger ({}), which ends it",
+                                format_duration(backend.account_linger)));
+  }
+}
+
 bool is_backend_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
     const char low = base::to_lower(c);
@@ -257,6 +283,7 @@ void read_backend(const Map::Entry& entry, Config& config) {
   if (map) {
     check_tls(*map, backend);
     settle_access(*map, backend);
+    warn_of_sharing(*map, backend);
   }
   config.backends.emplace(entry.key,
                           std::move(backend));  // also a faulty one: references to it are not dangling
