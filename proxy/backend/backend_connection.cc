@@ -39,7 +39,9 @@ TaggedReply to_reply(const Response& response) {
 }
 
 std::string to_text(const TaggedReply& reply) {
-  std::string text = reply.status == ResponseName::kOk ? "OK " : reply.status == ResponseName::kNo ? "NO " : "BAD ";
+  std::string text = reply.status == ResponseName::kOk   ? "OK "
+                     : reply.status == ResponseName::kNo ? "NO "
+                                                         : "BAD ";
   if (!reply.code.empty()) {
     text += "[" + reply.code;
     if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;

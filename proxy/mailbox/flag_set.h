@@ -1,5 +1,5 @@
-// The flags of one message as a value (RFC 3501, 2.3.2): order and, for system flags, case mean nothing. \Recent is
-// kept, but never counts as a difference: in a shared mailbox everybody may see it.
+// The flags of one message as a value (RFC 3501, 2.3.2): order and, for system flags, case mean nothing.
+// \Recent is kept, but never counts as a difference: in a shared mailbox everybody may see it.
 #pragma once
 
 #include <cstdint>

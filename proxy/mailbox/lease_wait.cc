@@ -13,8 +13,8 @@ struct Grant {
   bool granted = false;     // on the waiter's thread
 };
 
-// Withdraws a ticket that is given up by an exception. What was granted meanwhile is the holder's, who gives back all
-// that he has when he ends.
+// Withdraws a ticket that is given up by an exception. What was granted meanwhile is the holder's, who gives
+// back all that he has when he ends.
 class Withdrawal {
  public:
   Withdrawal(MailboxArbiter& arbiter, std::shared_ptr<MailboxArbiter::Ticket> ticket)

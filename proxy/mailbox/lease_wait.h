@@ -1,5 +1,5 @@
-// Waiting for leases of the arbiter, from a task of a worker's thread: the one place where a grant, which may come from
-// another thread, becomes a wake-up here.
+// Waiting for leases of the arbiter, from a task of a worker's thread: the one place where a grant, which may
+// come from another thread, becomes a wake-up here.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,8 @@ struct LeaseWish {
   MailboxArbiter::Ticket::Place place = MailboxArbiter::Ticket::Place::kInLine;
 };
 
-// Nothing: granted. Else why not, fit behind a tag: "NO [INUSE] …". Waits at most `patience`, or until `give_up` says so
-// after `nudges` was notified. `nudges` and what `give_up` looks at must outlive the call.
+// Nothing: granted. Else why not, fit behind a tag: "NO [INUSE] …". Waits at most `patience`, or until
+// `give_up` says so after `nudges` was notified. `nudges` and what `give_up` looks at must outlive the call.
 using Refusal = std::optional<std::string>;
 async::Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, base::Millis patience,
                                  async::WaitList& nudges, std::function<bool()> give_up);

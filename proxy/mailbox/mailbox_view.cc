@@ -17,8 +17,8 @@ uint32_t MailboxView::ghosts_before(uint32_t number) const {
   return static_cast<uint32_t>(std::lower_bound(ghosts_.begin(), ghosts_.end(), number) - ghosts_.begin());
 }
 
-// The smallest v with v - |{g <= v}| = number. The i-th ghost lies before it if at most `number` living messages do not
-// fit before that ghost: g - i <= number, and g - i never falls.
+// The smallest v with v - |{g <= v}| = number. The i-th ghost lies before it if at most `number` living
+// messages do not fit before that ghost: g - i <= number, and g - i never falls.
 uint32_t MailboxView::to_view(uint32_t number) const {
   size_t low = 0;
   size_t high = ghosts_.size();
@@ -54,7 +54,8 @@ MailboxView::Messages MailboxView::messages(const wire::SequenceSet& numbers,
       result.invalid = true;
       return result;
     }
-    // The living among them are the table's from the first that is not before `first` to the last not behind `last`.
+    // The living among them are the table's from the first that is not before `first` to the last not behind
+    // `last`.
     const uint32_t low = first - ghosts_before(first);
     const uint32_t high = last - ghosts_before(last + 1);
     if (high + 1 - low < last - first + 1) result.ghosts = true;

@@ -1,8 +1,8 @@
 // What one client has been told of its mailbox, and so what its sequence numbers mean (RFC 3501, 2.3.1.2).
 //
-// Ghosts are messages that the backend has expunged and this client has not been told of: they keep their numbers.
-// Part of a client's session while it has a mailbox open, on its thread. Pure. Apart from its ghosts it has the size of
-// a few numbers.
+// Ghosts are messages that the backend has expunged and this client has not been told of: they keep their
+// numbers. Part of a client's session while it has a mailbox open, on its thread. Pure. Apart from its ghosts
+// it has the size of a few numbers.
 #pragma once
 
 #include <cstdint>
@@ -30,15 +30,15 @@ class MailboxView {
 
   // What a client's sequence set stands for now.
   struct Messages {
-    bool invalid = false;  // a number above count(), or anything at all where count() is 0: BAD
-    bool ghosts = false;   // some are gone
+    bool invalid = false;    // a number above count(), or anything at all where count() is 0: BAD
+    bool ghosts = false;     // some are gone
     wire::SequenceSet uids;  // of those that are left
   };
   Messages messages(const wire::SequenceSet& numbers, const MessageTable& table) const;
   bool any_ghost(const wire::SequenceSet& numbers) const;
 
-  // Telling, in this order (RFC 3501, 7.4.1). The numbers to say EXPUNGE with, one after the other; afterwards there
-  // are no ghosts.
+  // Telling, in this order (RFC 3501, 7.4.1). The numbers to say EXPUNGE with, one after the other;
+  // afterwards there are no ghosts.
   void tell_expunged(std::vector<uint32_t>& numbers);
   // The number for EXISTS, when `known` messages of the table may be shown; 0: nothing new.
   uint32_t tell_exists(uint32_t known);

@@ -1,11 +1,12 @@
-// One mailbox as its backend shows it: the sequence of its messages by UID, with their flags. UIDs are the only
-// identity that the proxy works with; the backend's sequence numbers exist here only, clients' in their MailboxView.
+// One mailbox as its backend shows it: the sequence of its messages by UID, with their flags. UIDs are the
+// only identity that the proxy works with; the backend's sequence numbers exist here only, clients' in their
+// MailboxView.
 //
 // Part of a SharedMailbox, on its thread. Pure: knows no connection. 12 octets a message.
 //
-// Messages whose UID the backend has not told yet are at the end; clients hear of a message when its UID and those
-// of all before it are known. A change of flags gives the message the next value of one counter; who remembers the
-// value up to which he was told (a view's mark) finds what he has not been told of.
+// Messages whose UID the backend has not told yet are at the end; clients hear of a message when its UID and
+// those of all before it are known. A change of flags gives the message the next value of one counter; who
+// remembers the value up to which he was told (a view's mark) finds what he has not been told of.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,8 @@ class MessageTable {
   const FlagSet& flags(uint32_t number) const { return sets_[flags_[number - 1]].set; }
   // As it is written in a FETCH response.
   const std::string& flags_text(uint32_t number) const { return sets_[flags_[number - 1]].text; }
-  // The first message whose flags are not known; 0 if there is none. Asked again and again, it starts where it ended.
+  // The first message whose flags are not known; 0 if there is none. Asked again and again, it starts where
+  // it ended.
   uint32_t first_without_flags();
 
   // The counter of changes.
@@ -76,7 +78,7 @@ class MessageTable {
   uint32_t effective(uint32_t mark) const { return mark > changes_ ? 0 : mark; }
   void forget_unused_sets();
 
-  std::vector<uint32_t> uids_;  // ascending as far as they are known; 0 for unknown ones
+  std::vector<uint32_t> uids_;   // ascending as far as they are known; 0 for unknown ones
   std::vector<uint32_t> flags_;  // index of sets_; 0: unknown
   std::vector<uint32_t> changed_;
   uint32_t known_ = 0;

@@ -198,7 +198,8 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
   for (const auto& [key, mailbox] : mailboxes_) {
     if (!mailbox->attached() || mailbox.get() == except) continue;
     if (manner == Manner::kGentle && mailbox->in_use()) continue;
-    if (!best || std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
+    if (!best ||
+        std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
       best = mailbox;
   }
   return best;
@@ -296,8 +297,7 @@ Task<bool> SharedAccount::know_names() {
     answered = reply.ok();
     if (!naming_ && answered) delimiter_ = question.delimiter;
   }
-  if (!naming_ && answered)
-    naming_ = std::make_unique<MailboxNaming>(config(), login_name_, delimiter_);
+  if (!naming_ && answered) naming_ = std::make_unique<MailboxNaming>(config(), login_name_, delimiter_);
   co_return naming_ != nullptr;
 }
 
@@ -343,8 +343,7 @@ void SharedAccount::set_copying(bool copying) {
 }
 
 void SharedAccount::on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept {
-  if (!closing_)
-    base::log::warn("backend {}: connection of {} lost: {}", config().name, login_name_, reason);
+  if (!closing_) base::log::warn("backend {}: connection of {} lost: {}", config().name, login_name_, reason);
   const auto found = std::find_if(connections_.begin(), connections_.end(),
                                   [&](const auto& one) { return one.get() == &connection; });
   if (found != connections_.end()) {

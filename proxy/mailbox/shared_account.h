@@ -1,8 +1,9 @@
-// What the sessions of one user share in `shared` access: verified credentials, backend connections (at most K), open
-// mailboxes.
+// What the sessions of one user share in `shared` access: verified credentials, backend connections (at most
+// K), open mailboxes.
 //
-// Owned by its worker's SharedAccounts, on that thread. It lives from the first login until `account_linger` after its
-// last session, or until the worker stops; then it logs out of the backend. Sessions are members meanwhile.
+// Owned by its worker's SharedAccounts, on that thread. It lives from the first login until `account_linger`
+// after its last session, or until the worker stops; then it logs out of the backend. Sessions are members
+// meanwhile.
 #pragma once
 
 #include <map>
@@ -51,8 +52,8 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   // A login of its own verified this credential: the connection stays. Newer settings replace the account's.
   void adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
              auth::Credential credential, std::shared_ptr<backend::BackendServers> servers);
-  // Somebody waits for one of the K places to verify a credential: a connection that nobody needs is closed, else that
-  // of the mailbox idle longest.
+  // Somebody waits for one of the K places to verify a credential: a connection that nobody needs is closed,
+  // else that of the mailbox idle longest.
   class RoomWish {
    public:
     explicit RoomWish(SharedAccount& account);
@@ -71,13 +72,15 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   };
   // A connection for a command that needs no mailbox open; its turn is the caller's to ask for.
   async::Task<Found> connection_for_command();
-  // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is disturbed.
+  // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is
+  // disturbed.
   enum class Manner : uint8_t { kGentle, kInsisting };
   async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner);
   // A party is going.
   void leave_connections(Party& party);
 
-  // Learns the hierarchy delimiter once; false: the backend did not tell, or can't be reached. Then naming() works.
+  // Learns the hierarchy delimiter once; false: the backend did not tell, or can't be reached. Then naming()
+  // works.
   async::Task<bool> know_names();
   const MailboxNaming& naming() const { return *naming_; }
   char delimiter() const { return delimiter_; }
@@ -87,7 +90,8 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   std::shared_ptr<SharedMailbox> find(const MailboxKey& key) const;
   // Those below it in the hierarchy that are open.
   std::vector<std::shared_ptr<SharedMailbox>> inferiors(const MailboxKey& key) const;
-  // Held while messages are copied between two open mailboxes: two such commands at once could wait for each other.
+  // Held while messages are copied between two open mailboxes: two such commands at once could wait for each
+  // other.
   bool copying() const { return copying_; }
   void set_copying(bool copying);
   // Notified with what connection_for() and others wait for.

@@ -1,5 +1,5 @@
-// The accounts of one worker in `shared` access. Owned by the worker, on its thread; outlives its sessions. Logs all of
-// them out before it goes: close_all().
+// The accounts of one worker in `shared` access. Owned by the worker, on its thread; outlives its sessions.
+// Logs all of them out before it goes: close_all().
 #pragma once
 
 #include <map>
@@ -12,12 +12,12 @@ namespace imapmux::mailbox {
 
 class SharedAccounts {
  public:
-  explicit SharedAccounts(Workplace& workplace)
-      : workplace_(workplace), lives_(workplace.scheduler()) {}
+  explicit SharedAccounts(Workplace& workplace) : workplace_(workplace), lives_(workplace.scheduler()) {}
   SharedAccounts(const SharedAccounts&) = delete;
   SharedAccounts& operator=(const SharedAccounts&) = delete;
 
-  // The account of a login name; with `share_credentials: identical` of this credential only. Null: nobody of it is here.
+  // The account of a login name; with `share_credentials: identical` of this credential only. Null: nobody of
+  // it is here.
   std::shared_ptr<SharedAccount> find(const config::Backend& backend, const std::string& login_name,
                                       const auth::CredentialCache::Digest& credential) const;
   // The same, made if it is not there.

@@ -204,8 +204,8 @@ Task<TaggedReply> SharedConnection::run(Party& party, Order order, std::shared_p
   co_return answer;
 }
 
-// In the account's scope: a command that has begun comes to its end, whatever becomes of its client. A part of it that
-// stayed without its end would swallow the next command.
+// In the account's scope: a command that has begun comes to its end, whatever becomes of its client. A part
+// of it that stayed without its end would swallow the next command.
 Task<> SharedConnection::ship(std::shared_ptr<SharedConnection> self, std::string tag, Order order) {
   try {
     for (auto& part : order.parts) {

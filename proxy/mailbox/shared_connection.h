@@ -1,11 +1,12 @@
 // One backend connection of an account, and whose turn it is on it.
 //
-// All commands in flight belong to one party, so that untagged answers have one owner. Parties take turns in the order
-// in which they asked. What one party pipelines is pipelined to the backend; its turn ends when nothing of it is in
-// flight and somebody waits, and when somebody waits it may begin nothing more after 64 commands, 1 MiB or `min_hold`.
+// All commands in flight belong to one party, so that untagged answers have one owner. Parties take turns in
+// the order in which they asked. What one party pipelines is pipelined to the backend; its turn ends when
+// nothing of it is in flight and somebody waits, and when somebody waits it may begin nothing more after 64
+// commands, 1 MiB or `min_hold`.
 //
-// Owned by its SharedAccount (and by whoever waits on it), on that worker's thread. A party may go at any time: what it
-// has in flight is answered into nobody's hands, and its turn lasts until then.
+// Owned by its SharedAccount (and by whoever waits on it), on that worker's thread. A party may go at any
+// time: what it has in flight is answered into nobody's hands, and its turn lasts until then.
 #pragma once
 
 #include <deque>
@@ -24,12 +25,12 @@ namespace imapmux::mailbox {
 class SharedConnection;
 class SharedMailbox;
 
-// Who takes turns: a client's session, or the upkeep of a mailbox. Leaves (SharedConnection::leave) every connection
-// that it ever asked for a turn before it is destroyed.
+// Who takes turns: a client's session, or the upkeep of a mailbox. Leaves (SharedConnection::leave) every
+// connection that it ever asked for a turn before it is destroyed.
 class Party {
  public:
-  // In its turn: what the backend says and is not the mailbox's own matter. Views are valid during the call; with
-  // `literal`, its octets come next by on_literal(), then on_text().
+  // In its turn: what the backend says and is not the mailbox's own matter. Views are valid during the call;
+  // with `literal`, its octets come next by on_literal(), then on_text().
   virtual void on_untagged(const wire::Response& response,
                            std::optional<backend::LiteralStart> literal) noexcept = 0;
   virtual void on_literal(std::string_view octets) noexcept = 0;
@@ -65,7 +66,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
     // Whose matter it was.
     enum class Taken : uint8_t { kNo, kByMailbox, kByParty };
     virtual Taken on_untagged(Party* party, const wire::Response& response,
-                             std::optional<backend::LiteralStart> literal) noexcept = 0;
+                              std::optional<backend::LiteralStart> literal) noexcept = 0;
     virtual void on_connection_lost(const std::string& reason) noexcept = 0;
 
    protected:
@@ -107,9 +108,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   // `pieces`: see wire::write_command(). With more than one, nothing else may be sent before it is answered.
   void send(Party& party, const std::string& tag, std::vector<std::string> pieces,
             backend::Completion& completion);
-  // Runs one command (without tag and line end) and waits for its end; untagged answers go to the party. Throws
-  // net::ConnectionLost. Who is cancelled while he waits leaves the command to come to its end; `held` (leases, say)
-  // lasts until then.
+  // Runs one command (without tag and line end) and waits for its end; untagged answers go to the party.
+  // Throws net::ConnectionLost. Who is cancelled while he waits leaves the command to come to its end; `held`
+  // (leases, say) lasts until then.
   async::Task<backend::TaggedReply> run(Party& party, std::string text, std::shared_ptr<void> held = nullptr);
   // The same for what can't be sent in one piece. The parts begin behind the tag.
   async::Task<backend::TaggedReply> run(Party& party, Order order, std::shared_ptr<void> held = nullptr);

@@ -94,7 +94,8 @@ Task<> SharedMailbox::step() {
   } else if (contradicted_ || (wants_writing() && !attached_for_writing())) {
     co_await attach();
     co_return;
-  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() || without_flags() != 0) {
+  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() ||
+             without_flags() != 0) {
     co_await look_after();
     co_return;
   } else if (backend_should_idle()) {
@@ -113,7 +114,8 @@ bool SharedMailbox::anybody_idles() const {
 // Whether a suspended mailbox is to be attached.
 bool SharedMailbox::wanted() const {
   if (!opens_.empty() || !polls_.empty()) return true;
-  return attached_ || (anybody_idles() && now() - last_visit_ >= std::max(visit_pause_, config().poll_interval));
+  return attached_ ||
+         (anybody_idles() && now() - last_visit_ >= std::max(visit_pause_, config().poll_interval));
 }
 
 bool SharedMailbox::may_let_go() const {
@@ -146,7 +148,8 @@ Millis SharedMailbox::until_next_step() const {
   if (attached_) {
     if (connection_wanted_) at(attached_since_ + config().min_hold);
     if (viewers_.empty()) at(alone_since_ + config().linger);
-    if (may_idle()) at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
+    if (may_idle())
+      at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
   }
   return std::max(Millis(10), std::chrono::ceil<Millis>(next - now()));
 }
@@ -212,8 +215,7 @@ bool SharedMailbox::may_idle() const {
 }
 
 bool SharedMailbox::backend_should_idle() const {
-  return may_idle() && connection_->free() &&
-         now() - connection_->last_used() >= kQuietBeforeIdle;
+  return may_idle() && connection_->free() && now() - connection_->last_used() >= kQuietBeforeIdle;
 }
 
 bool SharedMailbox::idle_goes_on() const {

@@ -1,11 +1,12 @@
 // One mailbox that clients of one account share: the message table, the views, and its upkeep.
 //
-// Attached: selected on a connection, under a lease of the arbiter. Suspended: the views live on, without connection and
-// lease. One task, keep(), moves it between these states and does what no client's command does: it selects and reads
-// UIDs, learns of new messages, answers NOOPs and polls with one NOOP, idles on the backend, lets go.
+// Attached: selected on a connection, under a lease of the arbiter. Suspended: the views live on, without
+// connection and lease. One task, keep(), moves it between these states and does what no client's command
+// does: it selects and reads UIDs, learns of new messages, answers NOOPs and polls with one NOOP, idles on
+// the backend, lets go.
 //
-// Owned by its SharedAccount, which runs keep() in its scope, and by sessions that look at it; on that worker's thread.
-// It goes when nobody looks on and its `linger` is over.
+// Owned by its SharedAccount, which runs keep() in its scope, and by sessions that look at it; on that
+// worker's thread. It goes when nobody looks on and its `linger` is over.
 #pragma once
 
 #include <functional>
@@ -38,9 +39,7 @@ class Viewer : public Party, public base::ListNode {
   ~Viewer() = default;
 };
 
-class SharedMailbox final : private Party,
-                            private SharedConnection::Attachment,
-                            private async::ReadyNode {
+class SharedMailbox final : private Party, private SharedConnection::Attachment, private async::ReadyNode {
  public:
   SharedMailbox(SharedAccount& account, MailboxKey key, std::string name);
   ~SharedMailbox();
@@ -59,8 +58,8 @@ class SharedMailbox final : private Party,
   SharedConnection& connection() { return *connection_; }  // while attached
   std::shared_ptr<SharedConnection> shared_connection() { return connection_; }
 
-  // For clients, who give up when `give_up` says so after `nudges` was notified; both outlive the call. Attaches it by
-  // SELECT or EXAMINE if it is not, polls it if it is. Nothing: it is open as asked.
+  // For clients, who give up when `give_up` says so after `nudges` was notified; both outlive the call.
+  // Attaches it by SELECT or EXAMINE if it is not, polls it if it is. Nothing: it is open as asked.
   async::Task<Refusal> open(LeaseKind kind, async::WaitList& nudges, std::function<bool()> give_up);
   // Behind open(), in the same turn of the loop.
   void join(Viewer& viewer);
@@ -74,8 +73,8 @@ class SharedMailbox final : private Party,
   async::Task<Refusal> ready(async::WaitList& nudges, std::function<bool()> give_up);
   // Something happened to it elsewhere: those who idle hear of it soon.
   void visit_soon();
-  // Waits until the backend was asked what is new: one NOOP (or CHECK) for all who wait. A suspended mailbox is
-  // attached, if that is done within a second.
+  // Waits until the backend was asked what is new: one NOOP (or CHECK) for all who wait. A suspended mailbox
+  // is attached, if that is done within a second.
   enum class Poll : uint8_t { kNoop, kCheck };
   async::Task<> poll(Poll kind);
   // Waits until all UIDs are known that a view may need.

@@ -14,7 +14,8 @@ namespace {
 using async::Task;
 using base::Millis;
 
-// Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the SELECT.
+// Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
+// SELECT.
 constexpr uint32_t kFewMessages = 2'000;
 constexpr int kTries = 5;
 // Whoever waits for the mailbox has a limit of his own.
@@ -163,7 +164,8 @@ Task<Refusal> SharedMailbox::read_messages(std::shared_ptr<SharedConnection> con
 }
 
 // An inner SEARCH's results go nowhere once it has ended, however it ends.
-Task<backend::TaggedReply> SharedMailbox::ask(std::shared_ptr<SharedConnection> connection, std::string text) {
+Task<backend::TaggedReply> SharedMailbox::ask(std::shared_ptr<SharedConnection> connection,
+                                              std::string text) {
   struct Deaf {
     ~Deaf() { ears = nullptr; }
     std::vector<uint32_t>*& ears;
@@ -173,8 +175,8 @@ Task<backend::TaggedReply> SharedMailbox::ask(std::shared_ptr<SharedConnection> 
   co_return reply;
 }
 
-// The full path: whatever the difference is, it becomes EXPUNGE, EXISTS and changes of flags. False: there is no such
-// difference, a view can't come from there to here.
+// The full path: whatever the difference is, it becomes EXPUNGE, EXISTS and changes of flags. False: there is
+// no such difference, a view can't come from there to here.
 bool SharedMailbox::adopt(MessageTable& fresh) {
   if (viewers_.empty()) {
     begin_anew(fresh);

@@ -47,7 +47,8 @@ Task<> ExclusiveSession::append(Entry entry) {
     co_return;
   }
   head.pieces.back().resize(head.pieces.back().size() - 2);  // the literal goes on where CRLF stands
-  head.pieces.back() += wire::literal_head(entry.literal_size, kind(entry.literal8), connection().literal_form());
+  head.pieces.back() +=
+      wire::literal_head(entry.literal_size, kind(entry.literal8), connection().literal_form());
 
   backend::PendingReply pending(connection());
   // Should the client vanish from here on, the backend must not take a part for a whole.
@@ -103,7 +104,8 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
       case UploadPart::Kind::kLiteral: {
         if (!is_append_part(part.octets)) break_off("This form of APPEND is not supported");
         if (part.literal_size > client_.config().limits.max_message_size) break_off("The message is too big");
-        connection().send_more(part.octets + wire::literal_head(part.literal_size, kind(part.literal8), form));
+        connection().send_more(part.octets +
+                               wire::literal_head(part.literal_size, kind(part.literal8), form));
         if (form == wire::LiteralForm::kSynchronising) {
           auto go = co_await connection().continuation(tag);
           if (go == backend::BackendConnection::Go::kAnswered) {

@@ -216,7 +216,9 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
 
   const bool shares = backend.access == config::MailboxAccess::kShared;
   const auto digest = auth::CredentialCache::digest(credential);
-  const auto known = [&] { return shares ? host_.shared_accounts().find(backend, target.login_name, digest) : nullptr; };
+  const auto known = [&] {
+    return shares ? host_.shared_accounts().find(backend, target.login_name, digest) : nullptr;
+  };
   if (is_verified(known(), digest)) {
     share(std::move(tag), known(), target.login_name);
     co_return;
@@ -256,8 +258,9 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     if (sharing) wish.emplace(*sharing);
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
     seat.slot = co_await mailbox::Account::take_slot(
-        account, host_.scheduler(), backend.connections_per_user, left,
-        [this, known, sharing, digest] { return giving_up() || known() != sharing || is_verified(sharing, digest); });
+        account, host_.scheduler(), backend.connections_per_user, left, [this, known, sharing, digest] {
+          return giving_up() || known() != sharing || is_verified(sharing, digest);
+        });
     if (seat.slot || giving_up() || host_.scheduler().now() >= deadline) break;
   }
   waiting_account_.reset();

@@ -41,7 +41,8 @@ bool is_about_a_mailbox(ResponseName name) {
 
 }  // namespace
 
-void SharedSession::on_untagged(const wire::Response& response, std::optional<LiteralStart> literal) noexcept {
+void SharedSession::on_untagged(const wire::Response& response,
+                                std::optional<LiteralStart> literal) noexcept {
   fetch_is_passed_ = false;
   switch (response.name) {
     case ResponseName::kSearch:
@@ -214,7 +215,8 @@ void SharedSession::on_found(const wire::Response& response) {
   if (by_uid(asked->verb) && !asked->extended) {
     client_.writer().pass_line(response.line);
   } else if (response.name == ResponseName::kThread) {
-    const auto threads = wire::map_threads(response.arguments, [this](uint32_t uid) { return number_of(uid); });
+    const auto threads =
+        wire::map_threads(response.arguments, [this](uint32_t uid) { return number_of(uid); });
     if (threads) client_.writer().untagged(threads->empty() ? "THREAD" : "THREAD " + *threads);
   } else if (asked->extended) {
     wire::read_numbers(response.arguments, asked->found);
@@ -247,9 +249,9 @@ void SharedSession::write_results(Relayed& relayed) {
       for (auto& uid : found) uid = number_of(uid);
       std::erase(found, 0U);
     }
-    client_.writer().untagged(wire::write_esearch(relayed.tag, std::move(found), relayed.options,
-                                                  uids ? wire::Numbering::kUids
-                                                       : wire::Numbering::kSequenceNumbers));
+    client_.writer().untagged(
+        wire::write_esearch(relayed.tag, std::move(found), relayed.options,
+                            uids ? wire::Numbering::kUids : wire::Numbering::kSequenceNumbers));
     found = {};
   } else if (!relayed.answered && wire::info(relayed.verb).family == wire::Family::kSearch) {
     // Nothing found: servers may say so by silence, but clients wait for the word.
@@ -305,9 +307,9 @@ void SharedSession::Relayed::on_lost(const std::string&) noexcept {
     return;
   }
   const bool unknown = is_store(verb);
-  owner.client_.writer().tagged(
-      whose, unknown ? "NO [UNAVAILABLE] The mail server has gone, the outcome is unknown"
-                     : "NO [UNAVAILABLE] The mail server has gone");
+  owner.client_.writer().tagged(whose,
+                                unknown ? "NO [UNAVAILABLE] The mail server has gone, the outcome is unknown"
+                                        : "NO [UNAVAILABLE] The mail server has gone");
   owner.progress_.notify_all();
 }
 

@@ -1,5 +1,5 @@
-// SharedSession: APPEND. A message is spooled whole before anything is taken that others wait for, so that a slow or
-// vanished client holds nobody up, and the backend never sees a part of one.
+// SharedSession: APPEND. A message is spooled whole before anything is taken that others wait for, so that a
+// slow or vanished client holds nobody up, and the backend never sees a part of one.
 #include "base/log.h"
 #include "session/command_check.h"
 #include "session/shared_session.h"
@@ -75,7 +75,8 @@ Task<std::optional<std::string>> SharedSession::spool(Entry entry, std::vector<M
     std::string refusal;
     if (head.literal_size > most) refusal = "NO [TOOBIG] The message is too big";
     if (!messages.empty() && !several) refusal = "BAD One message at a time";
-    if (!messages.empty() && !is_append_part(head.octets)) refusal = "BAD This form of APPEND is not supported";
+    if (!messages.empty() && !is_append_part(head.octets))
+      refusal = "BAD This form of APPEND is not supported";
     if (!refusal.empty()) {
       co_await skip_upload(reader, head.literal_waits);
       co_return refusal;

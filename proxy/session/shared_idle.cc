@@ -1,4 +1,5 @@
-// SharedSession: IDLE (RFC 2177), offered whether or not the backend has it: what changes comes from the mailbox.
+// SharedSession: IDLE (RFC 2177), offered whether or not the backend has it: what changes comes from the
+// mailbox.
 #include "base/bytes.h"
 #include "session/idle_line.h"
 #include "session/shared_session.h"

@@ -67,8 +67,7 @@ Task<> SharedSession::select(Entry entry) {
   const auto open = account_->mailbox(key, name);
   const auto kind = command.verb == Verb::kSelect ? LeaseKind::kSelect : LeaseKind::kExamine;
   client_.waiting_for("mailbox " + key.mailbox);
-  auto refusal =
-      co_await open->open(kind, client_.nudges(), [this] { return client_.giving_up(); });
+  auto refusal = co_await open->open(kind, client_.nudges(), [this] { return client_.giving_up(); });
   client_.waiting_for("");
   if (refusal) {
     answer(command, *refusal);
@@ -136,8 +135,8 @@ Task<> SharedSession::status(Entry entry) {
   answer(command, reply);
 }
 
-// RFC 2683, 3.1.1: STATUS of a selected mailbox makes legacy servers answer stale numbers, complain, or sever the
-// session. The same numbers come from NOOP, the table and SEARCH.
+// RFC 2683, 3.1.1: STATUS of a selected mailbox makes legacy servers answer stale numbers, complain, or sever
+// the session. The same numbers come from NOOP, the table and SEARCH.
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
   auto refusal = co_await ready(open);
@@ -264,9 +263,10 @@ Task<> SharedSession::restructure(Entry entry) {
   // RENAME takes what is below along, DELETE leaves it (RFC 3501, 6.3.4 and 6.3.5).
   const auto& first = requests.front().key;
   const bool takes_inferiors = command.verb == Verb::kRename;
-  const bool own = in_mailbox() && (is_open(first) || (takes_inferiors && mailbox_->key().scope == first.scope &&
-                                                       wire::is_inferior(mailbox_->key().mailbox, first.mailbox,
-                                                                         account_->delimiter())));
+  const bool own =
+      in_mailbox() &&
+      (is_open(first) || (takes_inferiors && mailbox_->key().scope == first.scope &&
+                          wire::is_inferior(mailbox_->key().mailbox, first.mailbox, account_->delimiter())));
   // Nobody opens them meanwhile, and servers refuse to delete what is selected, or say BYE later.
   for (const auto& open : affected) hold->blocks.emplace_back(open);
   auto refusal = co_await lease(std::move(requests), hold);

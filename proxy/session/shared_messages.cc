@@ -160,8 +160,7 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   auto reader = command.reader();
   auto set = prepare_set(reader, command, relayed);
   if (set.answer) return set;
-  auto items =
-      wire::parse_fetch_items(reader.rest(), read_only ? wire::Seen::kNever : wire::Seen::kAsAsked);
+  auto items = wire::parse_fetch_items(reader.rest(), read_only ? wire::Seen::kNever : wire::Seen::kAsAsked);
   if (!items) return {{}, "BAD Unknown FETCH item"};
   relayed.wants_uid = items->uid || by_uid(command.verb);
   relayed.renames_body = items->renames_body;

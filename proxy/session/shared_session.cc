@@ -212,7 +212,8 @@ Task<SharedSession::Turn> SharedSession::turn_in(std::shared_ptr<SharedMailbox> 
     auto mine = co_await connection->turn(*this);
     if (!mine) {
       // Lost, or being closed: the mailbox hears of it in the same breath.
-      if (open->attached() && open->shared_connection() == connection) co_return Turn{nullptr, std::string(kGone)};
+      if (open->attached() && open->shared_connection() == connection)
+        co_return Turn{nullptr, std::string(kGone)};
       continue;
     }
     if (open->attached() && open->shared_connection() == connection) co_return Turn{connection, {}};
@@ -303,7 +304,8 @@ void SharedSession::tell(Expunges expunges) {
   if (flags_told != mailbox_->flags_version()) {
     flags_told = mailbox_->flags_version();
     writer.untagged("FLAGS " + mailbox_->flags());
-    if (!read_only) writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
+    if (!read_only)
+      writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
   }
   tell_flags(0);
 }

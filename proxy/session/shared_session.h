@@ -1,12 +1,13 @@
 // `shared`: one client of an account whose sessions share backend connections.
 //
-// The client's mailbox is a view of its own on a SharedMailbox: numbers become UIDs when a command is sent and numbers of
-// this view again when it is answered. FETCH, STORE, SEARCH, SORT and THREAD are pipelined within the client's turn; all
-// others wait until those are answered. Owned by its ClientSession, on its thread.
+// The client's mailbox is a view of its own on a SharedMailbox: numbers become UIDs when a command is sent
+// and numbers of this view again when it is answered. FETCH, STORE, SEARCH, SORT and THREAD are pipelined
+// within the client's turn; all others wait until those are answered. Owned by its ClientSession, on its
+// thread.
 //
-// shared_session.cc: the conversation, what the client is told and when. shared_messages.cc: commands on messages.
-// shared_answers.cc: what the backend answers to them. shared_mailboxes.cc: commands on mailboxes. shared_append.cc,
-// shared_idle.cc.
+// shared_session.cc: the conversation, what the client is told and when. shared_messages.cc: commands on
+// messages. shared_answers.cc: what the backend answers to them. shared_mailboxes.cc: commands on mailboxes.
+// shared_append.cc, shared_idle.cc.
 #pragma once
 
 #include <list>
@@ -67,8 +68,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     std::vector<std::string> options;
     std::vector<uint32_t> found;
   };
-  // What one command holds until the backend has answered it, also when its client is gone by then: leases under a
-  // holder of its own, mailboxes of the account that are set aside meanwhile, the right to copy.
+  // What one command holds until the backend has answered it, also when its client is gone by then: leases
+  // under a holder of its own, mailboxes of the account that are set aside meanwhile, the right to copy.
   struct Hold {
     explicit Hold(std::shared_ptr<mailbox::SharedAccount> of);
     ~Hold();
@@ -94,8 +95,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Refusal refusal(const wire::Command& command) const;
   async::Task<> all_answered();
   async::Task<> general(Entry entry);
-  // Runs a command on any connection of the account, or in an open mailbox; whatever becomes of the connection is told
-  // by the reply. `held` lasts until the backend has answered.
+  // Runs a command on any connection of the account, or in an open mailbox; whatever becomes of the
+  // connection is told by the reply. `held` lasts until the backend has answered.
   async::Task<backend::TaggedReply> run_anywhere(std::string text, std::shared_ptr<void> held);
   async::Task<backend::TaggedReply> run_in(std::shared_ptr<mailbox::SharedMailbox> open, std::string text,
                                            std::shared_ptr<void> held);
