@@ -51,6 +51,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   void give_connection();
   bool in_use() const { return !viewers_.empty() || !opens_.empty(); }
   base::Instant last_used() const;
+  // Attached, and nobody has asked for anything for a while.
+  bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
 
   const MailboxKey& key() const { return key_; }

@@ -68,7 +68,8 @@ Task<> SharedMailbox::attach() {
   last_visit_ = now();
   if (refusal) {
     suspended();
-    if (insisting) tell_openings(refusal);
+    // Who waits for a mailbox that is set aside goes on waiting.
+    if (insisting && blocks_ == 0) tell_openings(refusal);
   } else {
     attached_ = true;
     attached_kind_ = kind;
