@@ -24,6 +24,7 @@ Task<> ExclusiveSession::idle(Entry entry) {
   auto& loop = client_.host().loop();
   client_.writer().go_ahead("idling");
   reader.expect_line();
+  next_word_ = loop.now() + client_.config().limits.idle_keepalive;
   bool backend_idles = selected_ && backend_can().has("IDLE");
   while (!idle_ends()) {
     const auto until = loop.now() + seat_.backend->poll_interval;
@@ -47,14 +48,13 @@ Task<> ExclusiveSession::idle(Entry entry) {
 // missed.
 Task<> ExclusiveSession::wait_idly(base::Instant until) {
   auto& loop = client_.host().loop();
-  const auto keepalive = client_.config().limits.idle_keepalive;
-  auto next_word = loop.now() + keepalive;
   while (!idle_ends() && loop.now() < until) {
-    const auto wake = std::min(until, next_word);
+    if (loop.now() >= next_word_) {
+      client_.writer().untagged("OK Still here");
+      next_word_ = loop.now() + client_.config().limits.idle_keepalive;
+    }
+    const auto wake = std::min(until, next_word_);
     co_await client_.reader().arrivals().wait_for(std::chrono::duration_cast<Millis>(wake - loop.now()));
-    if (idle_ends() || loop.now() < next_word) continue;
-    client_.writer().untagged("OK Still here");
-    next_word = loop.now() + keepalive;
   }
 }
 
