@@ -42,7 +42,7 @@ struct SessionStatus {
   std::string waiting_for;  // a lease or a slot, empty if nothing
   uint64_t commands = 0;
   base::Millis connected{};
-  base::Millis idle{};  // since the client said something
+  base::Millis idle{};  // since the client said or took in something
 };
 
 class ClientSession final : public base::ListNode, private ClientReader::Listener {
