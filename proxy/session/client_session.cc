@@ -334,7 +334,8 @@ void ClientSession::end(const std::string& reason) {
 }
 
 void ClientSession::limit_rest(Millis limit) {
-  last_heard_ = host_.loop().now() - config().limits.idle_timeout + limit;
+  last_heard_ = host_.loop().now();
+  patience_ = limit;
   timer_.start(limit);
 }
 
@@ -371,8 +372,9 @@ void ClientSession::on_timer() {
     return;
   }
   const auto quiet = std::chrono::duration_cast<Millis>(host_.loop().now() - last_heard_);
-  if (quiet < limits.idle_timeout) {
-    timer_.start(limits.idle_timeout - quiet);
+  const auto patience = patience_.value_or(limits.idle_timeout);
+  if (quiet < patience) {
+    timer_.start(patience - quiet);
     return;
   }
   say_bye("Idle for too long");
