@@ -54,6 +54,9 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
+  // Suspended, with neither a lease nor a wish for one: a lease for another use is had without waiting for
+  // this one.
+  bool at_rest() const { return !connection_ && !placing_; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -207,6 +210,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
 
   bool attached_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
+  bool placing_ = false;      // waits for a lease or a connection
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
   bool closing_ = false;

@@ -85,6 +85,7 @@ Task<> SharedMailbox::attach() {
 // The lease, then a connection (the order in which nobody holds what another one waits for).
 Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   const bool insisting = !opens_.empty();
+  const Flag placing(placing_);
   LeaseWish wish{holder_, {{key_, kind}}, rule_of(config().conflicts)};
   if (attached_) wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),

@@ -268,7 +268,8 @@ void SharedSession::Relayed::on_tagged(const wire::Response& response) noexcept 
 void SharedSession::complete(Relayed& relayed, const wire::Response& response) {
   const auto verb = relayed.verb;
   const bool ok = response.name == ResponseName::kOk;
-  const bool some_gone = in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers);
+  const bool some_gone =
+      in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers, relayed.told);
   if (ok && in_mailbox()) write_results(relayed);
   if (ok && in_mailbox() && is_store(verb) && relayed.silent && !relayed.echo_comes) assume(relayed);
   auto reply = backend::to_reply(response);

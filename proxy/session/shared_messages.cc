@@ -70,6 +70,7 @@ Task<> SharedSession::forward(Entry entry) {
   auto& relayed = new_relayed();
   relayed.tag = command.tag;
   relayed.verb = command.verb;
+  relayed.told = told_at(entry);
   auto prepared = prepare(command, relayed);
   if (prepared.answer) {
     drop(relayed);
@@ -148,7 +149,7 @@ SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, co
     relayed.uids = *set;
     return {std::string(atom), {}};
   }
-  auto messages = view.messages(*set, mailbox_->table());
+  auto messages = view.messages(*set, mailbox_->table(), relayed.told);
   if (messages.invalid) return {{}, std::string(kOutOfRange)};
   relayed.numbers = *set;
   relayed.uids = std::move(messages.uids);
@@ -206,7 +207,7 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
   for (const auto& piece : keys.number_sets) {
     const auto set = SequenceSet::parse(arguments.substr(piece.offset, piece.length));
     if (!set) return {{}, "BAD Invalid message set"};
-    const auto messages = view.messages(*set, mailbox_->table());
+    const auto messages = view.messages(*set, mailbox_->table(), relayed.told);
     if (messages.invalid) return {{}, std::string(kOutOfRange)};
     replacements.push_back(messages.uids.empty() ? "NOT ALL" : "UID " + messages.uids.to_string());
   }

@@ -277,11 +277,20 @@ void SharedSession::answer(const wire::Command& command, const TaggedReply& repl
   client_.writer().tagged(command.tag, reply);
 }
 
+ToldCount SharedSession::told_count() const noexcept {
+  return in_mailbox() ? ToldCount{view_id_, view.count()} : ToldCount{};
+}
+
+// Commands that were sent before the answer to SELECT came mean the mailbox as it is told there.
+uint32_t SharedSession::told_at(const Entry& entry) const {
+  return entry.told.view == view_id_ ? entry.told.count : view.count();
+}
+
 // RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
 bool SharedSession::numbers_open() const {
   if (client_.reader().numbers_ahead()) return true;
   for (const auto& relayed : in_flight_)
-    if (wire::names_messages_by_number(relayed.verb)) return true;
+    if (!wire::info(relayed.verb).may_expunge) return true;
   return false;
 }
 

@@ -35,6 +35,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<> serve() override;
   async::Task<> finish() override;
   void on_client_drained() noexcept override;
+  ToldCount told_count() const noexcept override;
 
  private:
   using Connection = std::shared_ptr<mailbox::SharedConnection>;
@@ -51,6 +52,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool sent = false;  // else it waits for its turn
     wire::Verb verb = wire::Verb::kUnknown;
     wire::SequenceSet numbers;  // as the client meant them; empty with UIDs
+    uint32_t told = 0;          // of how many messages it knew when it wrote them
     wire::SequenceSet uids;     // of STORE
     // FETCH
     bool wants_uid = false;
@@ -122,6 +124,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }
   void detach();
   void hold_back_if_slow();
+  // What the numbers of a command mean.
+  uint32_t told_at(const Entry& entry) const;
   void leave_selected_state();
 
   // shared_messages.cc
@@ -193,6 +197,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   ClientSession& client_;
   std::shared_ptr<mailbox::SharedAccount> account_;
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
+  uint64_t view_id_ = 0;                             // counts the views that this client has had
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;

@@ -173,6 +173,9 @@ void Simulation::tear_down() {
       "a client is not disconnected");
   play_until([this] { return proxy_->done(); }, "the proxy does not come to its end");
   if (world_.verdict.failed()) return;
+  proxy_->close_accounts();
+  play_until([this] { return proxy_->done(); }, "the accounts are not closed");
+  if (world_.verdict.failed()) return;
   play_for(Millis(1'000));
   look_after();
   std::string problem = proxy_->leftovers();
