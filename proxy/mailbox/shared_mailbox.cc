@@ -129,7 +129,7 @@ bool SharedMailbox::wanted() const {
 bool SharedMailbox::may_let_go() const {
   const bool working = !opens_.empty() || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
-         (viewers_.empty() && !working && now() - alone_since_ >= config().linger);
+         (!in_use() && !working && now() - alone_since_ >= config().linger);
 }
 
 bool SharedMailbox::must_let_go() const {
@@ -155,7 +155,7 @@ Millis SharedMailbox::until_next_step() const {
   if (anybody_idles()) at(last_visit_ + (attached_ ? Millis(0) : visit_pause_) + config().poll_interval);
   if (attached_) {
     if (connection_wanted_) at(attached_since_ + config().min_hold);
-    if (viewers_.empty()) at(alone_since_ + config().linger);
+    if (!in_use()) at(alone_since_ + config().linger);
     if (may_idle())
       at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
   }
@@ -186,7 +186,8 @@ Task<> SharedMailbox::look_after() {
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
     if (table_.exists() == 0 && kind == Poll::kNoop) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
-      auto refusal = co_await select_in_turn(connection, attached_kind_);
+      bool open = true;
+      auto refusal = co_await select_in_turn(connection, attached_kind_, open);
       if (refusal) contradiction("it can be selected no more: " + *refusal);
     } else {
       co_await connection->run(*this, std::string(kind == Poll::kCheck ? "CHECK" : "NOOP"));
@@ -378,6 +379,16 @@ Task<> SharedMailbox::complete() {
   }
 }
 
+SharedMailbox::Use::Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
+  ++of_->uses_;
+}
+
+SharedMailbox::Use::~Use() {
+  --of_->uses_;
+  of_->wake_.notify_all();
+  of_->account_.changed();
+}
+
 SharedMailbox::Block::Block(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
   ++of_->blocks_;
   of_->wake_.notify_all();
@@ -391,10 +402,6 @@ SharedMailbox::Block::~Block() {
 
 Task<> SharedMailbox::Block::suspended() {
   while (of_->connection_ && !of_->closing_) co_await of_->changed_.wait();
-}
-
-uint32_t SharedMailbox::uid_next() const {
-  return std::max(uid_next_, table_.last_uid() + 1);
 }
 
 void SharedMailbox::saw_uid(uint32_t uid) {

@@ -49,14 +49,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   void close();  // the account is going
   // Its connection is wanted for another mailbox: it is given back at the next opportunity.
   void give_connection();
-  bool in_use() const { return !viewers_.empty() || !opens_.empty(); }
+  bool in_use() const { return !viewers_.empty() || !opens_.empty() || uses_ > 0; }
   base::Instant last_used() const;
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
-  // Suspended, with neither a lease nor a wish for one: a lease for another use is had without waiting for
-  // this one.
-  bool at_rest() const { return !connection_ && !placing_; }
+  // Neither attached nor about to be: it has no lease.
+  bool at_rest() const { return !connection_ && !attach_under_way_; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -84,6 +83,17 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> poll(Poll kind);
   // Waits until all UIDs are known that a view may need.
   async::Task<> complete();
+  // Not let go because nobody looks on, while one of these lives.
+  class Use {
+   public:
+    explicit Use(std::shared_ptr<SharedMailbox> of);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
   // Suspended, and stays so, while one of these lives.
   class Block {
    public:
@@ -107,15 +117,15 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   }
   uint32_t recent() const { return std::min(recent_, table_.known()); }
   uint32_t uid_validity() const { return uid_validity_; }
-  uint32_t uid_next() const;
-  bool read_only() const { return read_only_; }  // even for SELECT
+  uint32_t uid_next() const { return uid_next_; }  // never goes back
+  bool read_only() const { return read_only_; }    // even for SELECT
   bool attached_for_writing() const { return attached_kind_ == LeaseKind::kSelect; }
   const std::string& flags() const { return flags_; }  // of the untagged FLAGS, with parentheses
   const std::string& permanent_flags() const { return permanent_flags_; }
   uint32_t flags_version() const { return flags_version_; }
   // The number of the first message without \Seen; 0: none, or not known.
   uint32_t first_unseen() const;
-  // APPENDUID said so.
+  // It was there, or APPENDUID said so.
   void saw_uid(uint32_t uid);
 
  private:
@@ -166,7 +176,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> attach();
   async::Task<Refusal> take_place(LeaseKind kind);
   async::Task<Refusal> select(LeaseKind kind);
-  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind);
+  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                      bool& open);
   async::Task<Refusal> read_messages(std::shared_ptr<SharedConnection> connection);
   async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
   bool adopt(MessageTable& fresh);
@@ -209,8 +220,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   std::shared_ptr<SharedConnection> connection_;
 
   bool attached_ = false;
+  bool attach_under_way_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
-  bool placing_ = false;      // waits for a lease or a connection
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
   bool closing_ = false;
@@ -218,6 +229,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
   size_t blocks_ = 0;
+  size_t uses_ = 0;
   LeaseKind attached_kind_ = LeaseKind::kExamine;
 
   MessageTable table_;

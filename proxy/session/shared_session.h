@@ -86,6 +86,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   struct Prepared {
     std::string text;                   // empty: nothing is to be sent
     std::optional<std::string> answer;  // then this is the answer
+    size_t silent_at = 0;               // 0, or where ".SILENT" goes if nobody looks on by then
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
 
@@ -118,6 +119,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
+  void tell_known_flags();
   void tell_flags(uint32_t except);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
@@ -199,6 +201,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
   uint64_t view_id_ = 0;                             // counts the views that this client has had
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client
+  bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
   async::WaitList progress_;
