@@ -91,6 +91,7 @@ void Server::reload(config::ConfigPtr config) {
     const std::lock_guard lock(mutex_);
     service_ = fresh;
   }
+  shared_.spool->set_most(config->limits.max_spool);
   for (auto& worker : workers_) worker->set_service(fresh);
   base::log::configure(config->log_level, config->log_format);
   for (const auto& what : fresh->needs_restart)

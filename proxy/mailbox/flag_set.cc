@@ -20,6 +20,12 @@ bool before(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+bool operator==(const FlagSet& a, const FlagSet& b) {
+  return (a.system_ | FlagSet::kRecent) == (b.system_ | FlagSet::kRecent) &&
+         std::equal(a.keywords_.begin(), a.keywords_.end(), b.keywords_.begin(), b.keywords_.end(),
+                    [](const auto& x, const auto& y) { return base::equals_ignore_case(x, y); });
+}
+
 void FlagSet::add(std::string_view flag) {
   for (size_t i = 0; i < kSystemFlags.size(); ++i) {
     if (!base::equals_ignore_case(flag, kSystemFlags[i])) continue;

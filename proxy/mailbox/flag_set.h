@@ -23,9 +23,7 @@ class FlagSet {
   FlagSet after(wire::FlagOperation operation, const FlagSet& flags) const;
   FlagSet without_recent() const;
   // But for \Recent.
-  friend bool operator==(const FlagSet& a, const FlagSet& b) {
-    return (a.system_ | kRecent) == (b.system_ | kRecent) && a.keywords_ == b.keywords_;
-  }
+  friend bool operator==(const FlagSet& a, const FlagSet& b);
 
  private:
   static constexpr uint8_t kSeen = 8;

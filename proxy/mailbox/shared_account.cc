@@ -121,10 +121,14 @@ void SharedAccount::leave(Member& member) {
   changed();
 }
 
-void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
-                          auth::Credential credential, std::shared_ptr<backend::BackendServers> servers) {
-  credential_ = std::move(credential);
+void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
   servers_ = std::move(servers);
+  credentials_.set_ttl(config().credential_ttl);
+}
+
+void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
+                          auth::Credential credential) {
+  credential_ = std::move(credential);
   add(std::move(connection), std::move(place));
 }
 
@@ -149,16 +153,18 @@ void SharedAccount::open_another() {
 
 // In the account's scope: a login that has begun is finished, whoever has asked for it.
 Task<> SharedAccount::open(Account::Slot place) {
+  const auto servers = servers_;  // a reload may replace them meanwhile
+  const auto& backend = servers->config();
   std::string problem;
   std::unique_ptr<backend::BackendConnection> connection;
   try {
-    connection = co_await workplace_.connect(servers_, login_name_);
+    connection = co_await workplace_.connect(servers, login_name_);
     backend::LoginOutcome outcome;
-    if (config().master_user.empty()) {
+    if (backend.master_user.empty()) {
       const auto credential = credential_->clone();
-      outcome = co_await backend::log_in(*connection, config(), credential, login_name_);
+      outcome = co_await backend::log_in(*connection, backend, credential, login_name_);
     } else {
-      outcome = co_await backend::log_in_as_master(*connection, config(), login_name_);
+      outcome = co_await backend::log_in_as_master(*connection, backend, login_name_);
     }
     workplace_.wipe_buffers();
     if (outcome.verdict != backend::LoginVerdict::kAccepted) problem = "refused: " + outcome.reply.text;
@@ -170,7 +176,7 @@ Task<> SharedAccount::open(Account::Slot place) {
   if (problem.empty()) {
     add(std::move(connection), std::move(place));
   } else {
-    base::log::warn("backend {}: no further connection for {}: {}", config().name, login_name_, problem);
+    base::log::warn("backend {}: no further connection for {}: {}", backend.name, login_name_, problem);
     if (connection) co_await connection->close(kLogoutLimit);
   }
   opening_ = false;

@@ -49,9 +49,11 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   size_t members() const { return members_.size(); }
 
   auth::CredentialCache& credentials() { return credentials_; }
-  // A login of its own verified this credential: the connection stays. Newer settings replace the account's.
+  // The settings of a reload, for what is done from here on.
+  void use(std::shared_ptr<backend::BackendServers> servers);
+  // A login of its own verified this credential: the connection stays.
   void adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
-             auth::Credential credential, std::shared_ptr<backend::BackendServers> servers);
+             auth::Credential credential);
   // Somebody waits for one of the K places to verify a credential: a connection that nobody needs is closed,
   // else that of the mailbox idle longest.
   class RoomWish {

@@ -311,7 +311,7 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   if (shares) {
     auto sharing = host_.shared_accounts().get(account, servers, target.login_name, digest);
     sharing->credentials().verified(digest, host_.scheduler().now());
-    sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential), servers);
+    sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential));
     account->stop_waiting();  // others may wait to have the same credential verified
     share(std::move(tag), std::move(sharing), target.login_name);
     co_return;
@@ -343,6 +343,7 @@ bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& s
 // The credential is good: the session becomes one of its account's.
 void ClientSession::share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account,
                           const std::string& login_name) {
+  account->use(service_->backends.at(account->config().name));
   const auto name = account->config().name + '\0' + login_name;
   host_.shared().throttle.succeeded(counted_address(), name);
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
