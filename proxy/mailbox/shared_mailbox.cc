@@ -119,7 +119,7 @@ bool SharedMailbox::wanted() const {
 }
 
 bool SharedMailbox::may_let_go() const {
-  const bool working = !opens_.empty() || !polls_.empty();
+  const bool working = uses_ > 0 || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
          (viewers_.empty() && !working && now() - alone_since_ >= config().linger);
 }
@@ -286,6 +286,7 @@ Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()
 Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
   if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
   const auto deadline = now() + config().lease_wait;
+  const Use use(*this);
   Opening opening(wanted, nudges);
   opens_.push_back(opening);
   wake_.notify_all();
@@ -298,6 +299,12 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
   wake_.notify_all();
   if (!opening.decided) co_return "NO [INUSE] Mailbox is in use";
   co_return opening.refusal;
+}
+
+void SharedMailbox::used() {
+  if (--uses_ > 0) return;
+  if (viewers_.empty()) alone_since_ = now();
+  wake_.notify_all();
 }
 
 void SharedMailbox::visit_soon() {
