@@ -203,7 +203,7 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
   std::shared_ptr<SharedMailbox> best;
   for (const auto& [key, mailbox] : mailboxes_) {
     if (!mailbox->attached() || mailbox.get() == except) continue;
-    if (manner == Manner::kGentle && mailbox->in_use()) continue;
+    if (manner == Manner::kGentle && mailbox->in_use() && !mailbox->resting()) continue;
     if (!best ||
         std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
       best = mailbox;
@@ -231,12 +231,12 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
     for (const auto& connection : connections_) {
       if (connection->lost()) continue;
       const auto rank = [](const SharedConnection& one) {
-        return std::tuple(!one.free(), one.waiting(), one.attached());
+        return std::tuple(!one.available(), one.waiting(), one.attached());
       };
       if (!best || rank(*connection) < rank(*best)) best = connection;
     }
     // As few connections as will do: another one is opened only when all are busy.
-    if (best && (best->free() || !(can_open() || opening_))) co_return Found{best, {}};
+    if (best && (best->available() || !(can_open() || opening_))) co_return Found{best, {}};
     if (can_open() && openings_ == before) open_another();
     if (best && !opening_) co_return Found{best, {}};
     if (openings_ > before && !opening_problem_.empty())

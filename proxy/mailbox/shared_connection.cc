@@ -150,6 +150,7 @@ void SharedConnection::pass_on() {
     if (!waiting_.empty()) next->party.on_others_wait();
     return;
   }
+  party_ = nullptr;  // who is done may go without a word
   owner_.on_connection_free();
 }
 
@@ -301,6 +302,7 @@ void SharedConnection::on_text(std::string_view text, std::optional<LiteralStart
 
 void SharedConnection::on_backend_lost(const std::string& reason) noexcept {
   drained_.notify_all();
+  if (party_) party_->on_progress();
   while (auto* waiter = waiting_.pop_front()) waiter->decided.set();
   if (auto* open = std::exchange(attachment_, nullptr)) open->on_connection_lost(reason);
   owner_.on_connection_lost(*this, reason);

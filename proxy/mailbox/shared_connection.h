@@ -99,6 +99,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   void end(Party& party);
   // Free: nobody's turn, nobody waiting.
   bool free() const { return !lost() && !closing_ && holds_ == 0 && flights_.empty() && waiting_.empty(); }
+  // The same, or its party only idles and gives way at once.
+  bool available() const { return free() || (resting_ && !lost() && waiting_.empty()); }
+  void rest(bool resting) { resting_ = resting; }
   size_t waiting() const { return waiting_.size(); }
   bool others_wait() const { return !waiting_.empty(); }
   base::Instant last_used() const { return last_used_; }
@@ -177,6 +180,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   Party* party_ = nullptr;   // whose turn it is; null with something in flight: it has gone
   Party* reader_ = nullptr;  // who gets the rest of the response that has begun
   bool closing_ = false;
+  bool resting_ = false;
   size_t holds_ = 0;
   size_t commands_ = 0;  // of this turn
   size_t octets_ = 0;

@@ -41,7 +41,11 @@ SharedMailbox::SharedMailbox(SharedAccount& account, MailboxKey key, std::string
   alone_since_ = last_visit_ = quiet_since_ = now();
 }
 
-SharedMailbox::~SharedMailbox() = default;
+SharedMailbox::~SharedMailbox() {
+  if (!connection_) return;
+  connection_->attach(nullptr);
+  connection_->leave(*this);
+}
 
 const config::Backend& SharedMailbox::config() const {
   return account_.config();
@@ -53,6 +57,10 @@ base::Instant SharedMailbox::now() const {
 
 base::Instant SharedMailbox::last_used() const {
   return connection_ ? connection_->last_used() : last_visit_;
+}
+
+bool SharedMailbox::resting() const {
+  return attached_ && connection_->available() && now() - connection_->last_used() >= kQuietBeforeIdle;
 }
 
 Task<> SharedMailbox::keep() {
@@ -240,6 +248,17 @@ class IdleEnd final : public backend::Completion {
   SharedConnection& connection_;
 };
 
+class Resting {
+ public:
+  explicit Resting(SharedConnection& connection) : connection_(connection) { connection_.rest(true); }
+  ~Resting() { connection_.rest(false); }
+  Resting(const Resting&) = delete;
+  Resting& operator=(const Resting&) = delete;
+
+ private:
+  SharedConnection& connection_;
+};
+
 }  // namespace
 
 // RFC 2177. DONE goes out behind "+" only, and the next command behind the tagged end.
@@ -259,7 +278,10 @@ Task<> SharedMailbox::idle_on_backend() {
     co_return;
   }
   backend.expect_silence();
-  while (idle_goes_on()) co_await wake_.wait_for(until_next_step());
+  {
+    const Resting resting(*connection);
+    while (idle_goes_on()) co_await wake_.wait_for(until_next_step());
+  }
   if (closing_) co_return;  // the connection is being closed, DONE included
   backend.send_more("DONE\r\n");
   backend.expect_answers();

@@ -51,6 +51,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   void give_connection();
   bool in_use() const { return !viewers_.empty() || uses_ > 0; }
   base::Instant last_used() const;
+  // Attached, and nobody has asked for anything for a while.
+  bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
   // Attached, or will be: who needs it open, for whatever purpose, goes through ready().
   bool engaged() const { return in_use() || connection_ != nullptr; }

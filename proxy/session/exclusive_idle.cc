@@ -20,6 +20,7 @@ Task<> ExclusiveSession::idle(Entry entry) {
   auto& scheduler = client_.host().scheduler();
   client_.writer().go_ahead("idling");
   reader.expect_line();
+  next_word_ = scheduler.now() + client_.config().limits.idle_keepalive;
   bool backend_idles = selected_ && backend_can().has("IDLE");
   while (!idle_ends()) {
     const auto until = scheduler.now() + seat_.backend->poll_interval;
@@ -43,14 +44,13 @@ Task<> ExclusiveSession::idle(Entry entry) {
 // missed.
 Task<> ExclusiveSession::wait_idly(base::Instant until) {
   auto& scheduler = client_.host().scheduler();
-  const auto keepalive = client_.config().limits.idle_keepalive;
-  auto next_word = scheduler.now() + keepalive;
   while (!idle_ends() && scheduler.now() < until) {
-    const auto wake = std::min(until, next_word);
+    if (scheduler.now() >= next_word_) {
+      client_.writer().untagged("OK Still here");
+      next_word_ = scheduler.now() + client_.config().limits.idle_keepalive;
+    }
+    const auto wake = std::min(until, next_word_);
     co_await client_.reader().arrivals().wait_for(std::chrono::duration_cast<Millis>(wake - scheduler.now()));
-    if (idle_ends() || scheduler.now() < next_word) continue;
-    client_.writer().untagged("OK Still here");
-    next_word = scheduler.now() + keepalive;
   }
 }
 

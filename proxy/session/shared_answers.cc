@@ -44,6 +44,7 @@ bool is_about_a_mailbox(ResponseName name) {
 void SharedSession::on_untagged(const wire::Response& response,
                                 std::optional<LiteralStart> literal) noexcept {
   fetch_is_passed_ = false;
+  fetch_number_ = 0;
   switch (response.name) {
     case ResponseName::kSearch:
     case ResponseName::kSort:
@@ -179,7 +180,7 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
     return;
   }
   if (uid != 0) mailbox_->learn(number, uid, nullptr);
-  if (view.mark() != mailbox_->table().changes()) tell_flags(number);
+  tell_flags(0);  // this response need not say them
   fetch_number_ = number;
   fetch_is_passed_ = true;
   client_.writer().begin_fetch(shown_as(number), body_, literal);

@@ -290,7 +290,7 @@ void SharedSession::tell_before(Verb finished) {
 }
 
 void SharedSession::tell(Expunges expunges) {
-  if (!in_mailbox()) return;
+  if (!in_mailbox() || !Viewer::linked()) return;
   auto& writer = client_.writer();
   if (expunges == Expunges::kTold && view.has_ghosts()) {
     view.tell_expunged(numbers_);

@@ -1,0 +1,42 @@
+// The legacy server at the far end of memory links: demo::LegacyServer, whose sessions get octets as they
+// come and may be punished by one another. One per run.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "demo/legacy_server.h"
+#include "simulation/network.h"
+
+namespace imapmux::simulation {
+
+class LegacyBackend {
+ public:
+  LegacyBackend(World& world, Network& network, demo::ServerOptions options);
+  ~LegacyBackend();
+
+  // A connection of the proxy for this user. Its link has the stream.
+  std::shared_ptr<Link> accept(const std::string& user);
+  // The mail has changed: sessions in IDLE tell it some time later.
+  void notify_soon();
+  // Cuts a connection of the user's, as a crash would. False: there is none.
+  bool cut_one(const std::string& user);
+  // From the main loop only: frees connections that have ended.
+  void sweep();
+
+  demo::LegacyServer& server() { return server_; }
+  size_t connections() const { return connections_.size(); }
+
+ private:
+  class Connection;
+
+  World& world_;
+  Network& network_;
+  demo::LegacyServer server_;
+  async::Timer tick_;
+  uint64_t accepted_ = 0;
+  std::vector<std::unique_ptr<Connection>> connections_;
+};
+
+}  // namespace imapmux::simulation

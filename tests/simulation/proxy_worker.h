@@ -1,0 +1,61 @@
+// The proxy's worker of a run: the real sessions, on the virtual clock and on memory links instead of a loop
+// and sockets. One per run; what app::Worker does without libuv.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/task_scope.h"
+#include "session/client_session.h"
+#include "simulation/legacy_backend.h"
+#include "simulation/world.h"
+
+namespace imapmux::simulation {
+
+class ProxyWorker final : private session::Host {
+ public:
+  ProxyWorker(World& world, LegacyBackend& backend, config::ConfigPtr config);
+  ~ProxyWorker();
+
+  // A client has connected.
+  void accept(std::unique_ptr<net::Stream> stream);
+  // Ends all sessions. Done when done().
+  void shut_down();
+  bool done() const { return tasks_.empty(); }
+  // What is wrong when everything has ended; empty: nothing is left.
+  std::string leftovers();
+  const session::Counters& counters() const { return shared_.counters; }
+
+ private:
+  async::Scheduler& scheduler() override { return world_.scheduler; }
+  void post(std::function<void()> work) override;
+  void wipe_buffers() override {}
+  async::Task<std::unique_ptr<backend::BackendConnection>> connect(
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+  session::Shared& shared() override { return shared_; }
+  mailbox::Accounts& accounts() override { return accounts_; }
+  size_t index() const override { return 0; }
+  size_t workers() const override { return 1; }
+  void hand_over(size_t, session::HandedOver) override {}
+  std::unique_ptr<net::Stream> adopt(session::HandedOver&) override { return nullptr; }
+  void add(session::ClientSession& session) override { sessions_.push_back(session); }
+  void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
+
+  async::Task<> serve(std::unique_ptr<net::Stream> stream);
+  static async::Task<> close_for_good(session::Seat seat);
+  void run_posted();
+
+  World& world_;
+  LegacyBackend& backend_;
+  session::ServicePtr service_;
+  session::Shared shared_;
+  async::TaskScope tasks_;
+  mailbox::Accounts accounts_;
+  base::IntrusiveList<session::ClientSession> sessions_;
+  std::vector<std::function<void()>> posted_;
+  async::Timer posting_;
+};
+
+}  // namespace imapmux::simulation
