@@ -127,7 +127,7 @@ bool SharedMailbox::wanted() const {
 }
 
 bool SharedMailbox::may_let_go() const {
-  const bool working = !opens_.empty() || !polls_.empty();
+  const bool working = uses_ > 0 || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
          (!in_use() && !working && now() - alone_since_ >= config().linger);
 }
@@ -309,6 +309,7 @@ Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()
 Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
   if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
   const auto deadline = now() + config().lease_wait;
+  const Use use(*this);
   Opening opening(wanted, nudges);
   opens_.push_back(opening);
   wake_.notify_all();
@@ -321,6 +322,12 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
   wake_.notify_all();
   if (!opening.decided) co_return "NO [INUSE] Mailbox is in use";
   co_return opening.refusal;
+}
+
+void SharedMailbox::used() {
+  if (--uses_ > 0) return;
+  if (viewers_.empty()) alone_since_ = now();
+  wake_.notify_all();
 }
 
 void SharedMailbox::visit_soon() {
@@ -377,16 +384,6 @@ Task<> SharedMailbox::complete() {
     wake_.notify_all();
     co_await changed_.wait();
   }
-}
-
-SharedMailbox::Use::Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
-  ++of_->uses_;
-}
-
-SharedMailbox::Use::~Use() {
-  --of_->uses_;
-  of_->wake_.notify_all();
-  of_->account_.changed();
 }
 
 SharedMailbox::Block::Block(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {

@@ -49,13 +49,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   void close();  // the account is going
   // Its connection is wanted for another mailbox: it is given back at the next opportunity.
   void give_connection();
-  bool in_use() const { return !viewers_.empty() || !opens_.empty() || uses_ > 0; }
+  bool in_use() const { return !viewers_.empty() || uses_ > 0; }
   base::Instant last_used() const;
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
-  // Neither attached nor about to be: it has no lease.
-  bool at_rest() const { return !connection_ && !attach_under_way_; }
+  // Attached, or will be: who needs it open, for whatever purpose, goes through ready().
+  bool engaged() const { return in_use() || connection_ != nullptr; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -83,16 +83,16 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> poll(Poll kind);
   // Waits until all UIDs are known that a view may need.
   async::Task<> complete();
-  // Not let go because nobody looks on, while one of these lives.
+  // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
   class Use {
    public:
-    explicit Use(std::shared_ptr<SharedMailbox> of);
-    ~Use();
+    explicit Use(SharedMailbox& of) : of_(of) { ++of_.uses_; }
+    ~Use() { of_.used(); }
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
 
    private:
-    std::shared_ptr<SharedMailbox> of_;
+    SharedMailbox& of_;
   };
   // Suspended, and stays so, while one of these lives.
   class Block {
@@ -157,6 +157,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // shared_mailbox.cc
   async::Task<Refusal> wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up);
   async::Task<> step();
+  void used();
   bool wanted() const;
   bool may_let_go() const;
   bool must_let_go() const;
@@ -183,6 +184,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   bool adopt(MessageTable& fresh);
   void begin_anew(MessageTable& fresh);
   void tell_openings(const Refusal& refusal);
+  void tell_openings_it_is_open();
   static void tell_polls(base::IntrusiveList<Polling>& polls);
   async::Task<> let_go();
   async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
@@ -220,16 +222,16 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   std::shared_ptr<SharedConnection> connection_;
 
   bool attached_ = false;
-  bool attach_under_way_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
+  bool gave_up_ = false;  // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
-  size_t blocks_ = 0;
   size_t uses_ = 0;
+  size_t blocks_ = 0;
   LeaseKind attached_kind_ = LeaseKind::kExamine;
 
   MessageTable table_;

@@ -50,16 +50,23 @@ void SharedMailbox::tell_openings(const Refusal& refusal) {
   opens_.for_each([&](Opening& opening) { opening.decide(refusal); });
 }
 
+// Who came meanwhile may need more than what was asked for: step() sees to him.
+void SharedMailbox::tell_openings_it_is_open() {
+  opens_.for_each([&](Opening& opening) {
+    if (opening.wanted != Wanted::kSelected || attached_for_writing()) opening.decide(std::nullopt);
+  });
+}
+
 void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
   polls.for_each([](Polling& polling) { polling.answered(); });
 }
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
-  const Flag under_way(attach_under_way_);
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
+  gave_up_ = false;
   try {
     refusal = co_await take_place(kind);
     if (!refusal) refusal = co_await select(kind);
@@ -69,13 +76,13 @@ Task<> SharedMailbox::attach() {
   last_visit_ = now();
   if (refusal) {
     suspended();
-    // Who waits for a mailbox that is set aside goes on waiting.
-    if (insisting && blocks_ == 0) tell_openings(refusal);
+    // Who came or stays while it gave up has another try coming.
+    if (insisting && !gave_up_) tell_openings(refusal);
   } else {
     attached_ = true;
     attached_since_ = quiet_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
-    tell_openings(std::nullopt);
+    tell_openings_it_is_open();
   }
   changed_.notify_all();
   account_.changed();
@@ -88,8 +95,10 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   LeaseWish wish{holder_, {{key_, kind}}, rule_of(config().conflicts)};
   if (attached_) wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
-                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_,
-                                      [this] { return closing_ || blocks_ > 0 || !wanted(); });
+                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, [this] {
+                                        gave_up_ = closing_ || blocks_ > 0 || !wanted();
+                                        return gave_up_;
+                                      });
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
   auto found = co_await account_.connection_for(

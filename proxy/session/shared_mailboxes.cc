@@ -104,12 +104,8 @@ void SharedSession::show_mailbox(const wire::Command& command) {
 
 // Expunges for everybody, silently for this client; it leaves in any case.
 Task<> SharedSession::close(Entry entry) {
-  if (in_mailbox() && !read_only && !mailbox_->read_only()) {
-    const auto open = mailbox_;
-    const SharedMailbox::Use use(open);
-    mailbox_->leave(*this);  // what goes is not told any more
-    co_await run_in(open, "EXPUNGE", nullptr);
-  }
+  // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its sake.
+  if (in_mailbox() && !read_only && !mailbox_->read_only()) co_await run_in(mailbox_, "EXPUNGE", nullptr);
   leave_selected_state();
   answer(entry.command, "OK CLOSE completed");
 }
@@ -122,7 +118,7 @@ Task<> SharedSession::status(Entry entry) {
     co_return;
   }
   const auto key = account_->naming().key(opened_mailboxes(command).front());
-  if (auto open = account_->find(key)) {
+  if (auto open = account_->find(key); open && open->engaged()) {
     co_await status_of_open(std::move(entry), std::move(open));
     co_return;
   }
@@ -141,7 +137,7 @@ Task<> SharedSession::status(Entry entry) {
 // the session. The same numbers come from NOOP, the table and SEARCH.
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
-  const SharedMailbox::Use use(open);
+  const SharedMailbox::Use use(*open);
   auto refusal = co_await ready(open);
   if (refusal) {
     answer(command, *refusal);
@@ -161,12 +157,13 @@ Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox>
     } else if (item == "UIDNEXT") {
       value = open->uid_next();
     } else if (item == "UNSEEN") {
-      auto unseen = co_await count_unseen(open);
-      if (!unseen) {
-        answer(command, "NO [UNAVAILABLE] The mail server does not tell");
+      std::vector<uint32_t> unseen;
+      auto reply = co_await find_unseen(open, unseen);
+      if (!reply.ok()) {
+        answer(command, reply);
         co_return;
       }
-      value = *unseen;
+      value = static_cast<uint32_t>(unseen.size());
     }
     line += separator + item + " " + std::to_string(value);
     separator = " ";
@@ -175,17 +172,16 @@ Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox>
   answer(command, "OK STATUS completed");
 }
 
-Task<std::optional<uint32_t>> SharedSession::count_unseen(std::shared_ptr<SharedMailbox> open) {
-  std::vector<uint32_t> unseen;
+Task<TaggedReply> SharedSession::find_unseen(std::shared_ptr<SharedMailbox> open,
+                                             std::vector<uint32_t>& unseen) {
   struct Listening {
     ~Listening() { to = nullptr; }
     std::vector<uint32_t>*& to;
   };
   const Listening listening{found_};
   found_ = &unseen;
-  auto reply = co_await run_in(open, "UID SEARCH UNSEEN", nullptr);
-  if (!reply.ok()) co_return std::nullopt;
-  co_return static_cast<uint32_t>(unseen.size());
+  auto reply = co_await run_in(std::move(open), "UID SEARCH UNSEEN", nullptr);
+  co_return reply;
 }
 
 Task<> SharedSession::copy(Entry entry) {

@@ -173,7 +173,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<> close(Entry entry);
   async::Task<> status(Entry entry);
   async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
-  async::Task<std::optional<uint32_t>> count_unseen(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<backend::TaggedReply> find_unseen(std::shared_ptr<mailbox::SharedMailbox> open,
+                                                std::vector<uint32_t>& unseen);
   async::Task<> copy(Entry entry);
   async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
   async::Task<> restructure(Entry entry);
