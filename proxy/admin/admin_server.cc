@@ -8,6 +8,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "admin/status_json.h"
 
@@ -123,8 +124,9 @@ AdminServer::~AdminServer() {
     const std::lock_guard lock(http_->mutex);
     http_->ended = true;
   }
-  // Requests that are still being read refer to it; there is one endpoint in a process, which ends now.
-  static const auto keep = http_;
+  // Requests that are still being read refer to it, until the very end of the process: never destroyed.
+  static auto& kept = *new std::vector<std::shared_ptr<Http>>;
+  kept.push_back(http_);
 }
 
 uint16_t AdminServer::port() const {

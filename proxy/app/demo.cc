@@ -38,8 +38,7 @@ std::string demo_config(uint16_t port, uint16_t backend_port) {
       "  legacy:\n"
       "    servers: [\"127.0.0.1:{}\"]\n"
       "    tls: none\n"
-      "    mailbox_access: exclusive\n"
-      "    connections_per_user: 50\n",
+      "    poll_interval: 10s\n",
       port, backend_port);
 }
 

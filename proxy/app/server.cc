@@ -20,6 +20,8 @@ void raise_descriptor_limit() {
 }
 
 Server::Server(config::ConfigPtr config) : service_(session::Service::make(config, nullptr)) {
+  shared_.spool =
+      std::make_unique<net::SpoolLimits>(config->limits.max_spool, config->limits.spool_directory);
   for (size_t i = 0; i < config->workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, config->workers, shared_, service_,
                                                 [this](size_t to, session::HandedOver client) {
@@ -89,6 +91,7 @@ void Server::reload(config::ConfigPtr config) {
     const std::lock_guard lock(mutex_);
     service_ = fresh;
   }
+  shared_.spool->set_most(config->limits.max_spool);
   for (auto& worker : workers_) worker->set_service(fresh);
   base::log::configure(config->log_level, config->log_format);
   for (const auto& what : fresh->needs_restart)

@@ -23,7 +23,8 @@ Worker::Worker(size_t index, size_t workers, session::Shared& shared, session::S
       service_(std::move(service)),
       deliver_(std::move(deliver)),
       tasks_(loop_),
-      winding_down_(loop_) {}
+      winding_down_(loop_),
+      shared_accounts_(*this) {}
 
 Worker::~Worker() = default;
 
@@ -130,6 +131,7 @@ Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done)
     co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
   co_await tasks_.join();
+  co_await shared_accounts_.close_all();
   done->set_value();
 }
 
@@ -140,6 +142,7 @@ void Worker::finish() {
 Task<> Worker::stop_when_empty() {
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
   co_await tasks_.join();
+  co_await shared_accounts_.close_all();
   loop_.stop();
 }
 

@@ -48,6 +48,7 @@ class Worker final : private session::Host {
       std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
+  mailbox::SharedAccounts& shared_accounts() override { return shared_accounts_; }
   size_t index() const override { return index_; }
   size_t workers() const override { return workers_; }
   void hand_over(size_t worker, session::HandedOver client) override { deliver_(worker, std::move(client)); }
@@ -73,6 +74,7 @@ class Worker final : private session::Host {
   async::TaskScope tasks_;
   async::TaskScope winding_down_;
   mailbox::Accounts accounts_;
+  mailbox::SharedAccounts shared_accounts_;
   base::IntrusiveList<session::ClientSession> sessions_;
   async::WaitList session_ended_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;

@@ -29,15 +29,33 @@ class Wiper {
 
 }  // namespace
 
+TaggedReply to_reply(const Response& response) {
+  TaggedReply reply;
+  reply.status = response.name;
+  reply.code = base::upper(response.code);
+  reply.code_arguments = response.code_arguments;
+  reply.text = response.arguments;
+  return reply;
+}
+
+std::string to_text(const TaggedReply& reply) {
+  std::string text = reply.status == ResponseName::kOk   ? "OK "
+                     : reply.status == ResponseName::kNo ? "NO "
+                                                         : "BAD ";
+  if (!reply.code.empty()) {
+    text += "[" + reply.code;
+    if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;
+    text += "] ";
+  }
+  return text + (reply.text.empty() ? "done" : reply.text);
+}
+
 PendingReply::~PendingReply() {
   connection_.forget(*this);
 }
 
 void PendingReply::on_tagged(const Response& response) noexcept {
-  reply_.status = response.name;
-  reply_.code = base::upper(response.code);
-  reply_.code_arguments = response.code_arguments;
-  reply_.text = response.arguments;
+  reply_ = to_reply(response);
   done_.set();
 }
 

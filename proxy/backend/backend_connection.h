@@ -29,6 +29,9 @@ struct TaggedReply {
   std::string text;  // for people
   bool ok() const { return status == wire::ResponseName::kOk; }
 };
+TaggedReply to_reply(const wire::Response& response);
+// "NO [CODE arguments] text", as it stands behind a tag.
+std::string to_text(const TaggedReply& reply);
 
 struct LiteralStart {
   uint64_t size;

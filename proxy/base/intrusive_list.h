@@ -41,6 +41,12 @@ class IntrusiveList {
   IntrusiveList& operator=(const IntrusiveList&) = delete;
 
   bool empty() const { return head_.next_ == &head_; }
+  // Calls f(const T&) for each.
+  template <class F>
+  void for_each(F f) const {
+    for (const ListNode* node = head_.next_; node != &head_; node = node->next_)
+      f(*static_cast<const T*>(node));
+  }
   T& front() { return *static_cast<T*>(head_.next_); }
   // A node that is in another list leaves it.
   void push_back(T& element) {

@@ -30,12 +30,14 @@ inline constexpr std::array kLoginMechanismChoices{
     Choice{"auto", LoginMechanism::kAuto}, Choice{"LOGIN", LoginMechanism::kLogin},
     Choice{"PLAIN", LoginMechanism::kPlain}, Choice{"XOAUTH2", LoginMechanism::kXoauth2},
     Choice{"OAUTHBEARER", LoginMechanism::kOauthbearer}};
-inline constexpr std::array kMailboxAccessChoices{Choice{"exclusive", MailboxAccess::kExclusive},
-                                                  Choice{"unrestricted", MailboxAccess::kUnrestricted},
-                                                  Choice{"shared", MailboxAccess::kShared}};
+inline constexpr std::array kMailboxAccessChoices{Choice{"shared", MailboxAccess::kShared},
+                                                  Choice{"exclusive", MailboxAccess::kExclusive},
+                                                  Choice{"unrestricted", MailboxAccess::kUnrestricted}};
 inline constexpr std::array kConflictsChoices{Choice{"single-access", Conflicts::kSingleAccess},
                                               Choice{"single-writer", Conflicts::kSingleWriter},
                                               Choice{"none", Conflicts::kNone}};
+inline constexpr std::array kShareCredentialsChoices{Choice{"any", ShareCredentials::kAny},
+                                                     Choice{"identical", ShareCredentials::kIdentical}};
 inline constexpr std::array kLogLevelChoices{
     Choice{"trace", base::log::Level::kTrace}, Choice{"debug", base::log::Level::kDebug},
     Choice{"info", base::log::Level::kInfo}, Choice{"warn", base::log::Level::kWarn},

@@ -26,6 +26,7 @@ enum class Mechanism : uint8_t { kLogin /* the LOGIN command */, kPlain, kXoauth
 enum class LoginMechanism : uint8_t { kAuto, kLogin, kPlain, kXoauth2, kOauthbearer };
 enum class MailboxAccess : uint8_t { kShared, kExclusive, kUnrestricted };
 enum class Conflicts : uint8_t { kSingleAccess, kSingleWriter, kNone };
+enum class ShareCredentials : uint8_t { kAny, kIdentical };
 
 struct Certificate {
   std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
@@ -66,12 +67,18 @@ struct Backend {
   LoginMechanism mechanism = LoginMechanism::kAuto;
   std::string master_user;  // empty: none
   base::Secret master_password;
-  MailboxAccess access = MailboxAccess::kExclusive;
+  MailboxAccess access = MailboxAccess::kShared;
   Conflicts conflicts = Conflicts::kSingleAccess;
+  ShareCredentials share_credentials = ShareCredentials::kAny;
   uint32_t connections_per_user = 2;  // 0 = no limit (the default for unrestricted)
   uint32_t max_connections = 0;       // per server, whole process; 0 = no limit
   base::Millis lease_wait{30'000};
   base::Millis poll_interval{30'000};
+  // For shared access only, like share_credentials.
+  base::Millis min_hold{500};            // 0 = none
+  base::Millis linger{3'000};            // of a mailbox after its last view; 0 = none
+  base::Millis credential_ttl{300'000};  // 0 = every login asks the server
+  base::Millis account_linger{60'000};   // 0 = none
   base::Millis backend_wait{20'000};
   base::Millis connect_timeout{5'000};
   base::Millis command_timeout{300'000};
@@ -110,6 +117,8 @@ struct Limits {
   std::vector<base::Network> trusted_networks;  // default 127.0.0.0/8
   uint64_t max_command_size = 64ULL * 1024;
   uint64_t max_message_size = 64ULL * 1024 * 1024;
+  uint64_t max_spool = 4ULL * 1024 * 1024 * 1024;  // all spools of the process; at least max_message_size
+  std::string spool_directory = "/tmp";            // absolute
   base::Millis login_timeout{60'000};
   base::Millis idle_timeout{1'800'000};
   base::Millis idle_keepalive{120'000};

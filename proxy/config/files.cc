@@ -75,6 +75,13 @@ std::string why_unreadable(const std::string& path) {
   return File(path, O_NONBLOCK).error();  // a pipe has not to wait for its writer
 }
 
+std::string why_no_files_in(const std::string& directory) {
+  struct stat facts{};
+  if (::stat(directory.c_str(), &facts) != 0) return error_text(errno);
+  if (!S_ISDIR(facts.st_mode)) return "is no directory";
+  return ::access(directory.c_str(), W_OK | X_OK) == 0 ? "" : error_text(errno);
+}
+
 std::string resolve_path(const std::string& path, const std::string& directory) {
   return std::filesystem::absolute(std::filesystem::path(directory) / path).lexically_normal().string();
 }

@@ -18,6 +18,8 @@ struct FileContents {
 FileContents read_file(const std::string& path);
 // Empty if the file can be opened for reading and is not a directory; else why not.
 std::string why_unreadable(const std::string& path);
+// Empty if files can be made in the directory; else why not.
+std::string why_no_files_in(const std::string& directory);
 // `path` made absolute, from `directory` if it is relative.
 std::string resolve_path(const std::string& path, const std::string& directory);
 

@@ -69,13 +69,6 @@ void read_login(const Value& value, Backend& backend) {
   if (user != nullptr && oauth) user->error_at_name("is impossible with mechanism XOAUTH2 or OAUTHBEARER");
 }
 
-void read_access(const Value& value, Backend& backend) {
-  const auto access = choose(value, kMailboxAccessChoices);
-  if (!access) return;
-  if (*access == MailboxAccess::kShared) return value.error("shared is not supported in this version");
-  backend.access = *access;
-}
-
 constexpr std::array kAliasKeys = std::to_array<Key<MailboxAlias>>({
     {"match", read_text<&MailboxAlias::match>, "RE2", kRequired, Reload::kApplies,
      "A regular expression for the whole mailbox name."},
@@ -156,10 +149,10 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
     {"ciphers", read_text<&Backend::ciphers>, "text", "(OpenSSL's)", Reload::kApplies,
      "The ciphers in OpenSSL's syntax; DEFAULT@SECLEVEL=0 for very old servers."},
     {"login", read_login, "map", "{}", Reload::kApplies, "How the proxy logs in."},
-    {"mailbox_access", read_access, "shared, exclusive, unrestricted", "exclusive", Reload::kApplies,
-     "exclusive: one session has a mailbox at a time, the others wait; unrestricted: the proxy does not "
-     "interfere. "
-     "shared is not supported in this version."},
+    {"mailbox_access", read_choice<&Backend::access, kMailboxAccessChoices>,
+     "shared, exclusive, unrestricted", "shared", Reload::kApplies,
+     "shared: the clients of a user share one session per mailbox; exclusive: one client has a mailbox at a "
+     "time, the others wait; unrestricted: the proxy does not interfere."},
     {"conflicts", read_choice<&Backend::conflicts, kConflictsChoices>, "single-access, single-writer, none",
      "(single-access; none with mailbox_access: unrestricted)", Reload::kApplies,
      "What the server cannot bear: a second session in a mailbox, a second one that may write, or nothing."},
@@ -174,18 +167,22 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
      "How long a session without a command keeps a mailbox that somebody waits for."},
     {"max_hold", nullptr, "duration", "5s", Reload::kApplies,
      "How long a busy session keeps a mailbox since somebody began to wait."},
-    {"min_hold", nullptr, "duration", "500ms", Reload::kApplies,
-     "How long a session keeps a mailbox at least."},
-    {"linger", nullptr, "duration", "3s", Reload::kApplies,
-     "How long a mailbox stays open after its last client left it."},
+    {"min_hold", read_duration<&Backend::min_hold, 0>, "duration", "500ms", Reload::kApplies,
+     "How long a session keeps a mailbox at least. Only with mailbox_access: shared."},
+    {"linger", read_duration<&Backend::linger, 0>, "duration", "3s", Reload::kApplies,
+     "How long a mailbox stays open after its last client left it. Only with mailbox_access: shared."},
     {"poll_interval", read_duration<&Backend::poll_interval>, "duration", "30s", Reload::kApplies,
      "How often the server is asked for news where it does not tell by itself."},
-    {"credential_ttl", nullptr, "duration", "5m", Reload::kApplies,
-     "How long a password that the server accepted is believed without asking again."},
-    {"account_linger", nullptr, "duration", "60s", Reload::kApplies,
-     "How long connections and credentials are kept after the last client left."},
-    {"share_credentials", nullptr, "any, identical", "any", Reload::kApplies,
-     "Whether clients with different credentials of one user share connections."},
+    {"credential_ttl", read_duration<&Backend::credential_ttl, 0>, "duration", "5m", Reload::kApplies,
+     "How long a password that the server accepted is believed without asking again; 0: not at all. Only "
+     "with mailbox_access: shared."},
+    {"account_linger", read_duration<&Backend::account_linger, 0>, "duration", "60s", Reload::kApplies,
+     "How long connections and credentials are kept after the last client left. Only with mailbox_access: "
+     "shared."},
+    {"share_credentials", read_choice<&Backend::share_credentials, kShareCredentialsChoices>,
+     "any, identical", "any", Reload::kApplies,
+     "Whether clients with different credentials of one user share connections. identical keeps restricted "
+     "app passwords and OAuth scopes apart. Only with mailbox_access: shared."},
     {"backend_wait", read_duration<&Backend::backend_wait>, "duration", "20s", Reload::kApplies,
      "How long a client waits for a free connection."},
     {"connect_timeout", read_duration<&Backend::connect_timeout>, "duration", "5s", Reload::kApplies,
@@ -242,6 +239,32 @@ void settle_access(const Map& map, Backend& backend) {
   }
 }
 
+// What is no mistake to the letter, but hardly what was meant.
+void warn_of_sharing(const Map& map, const Backend& backend) {
+  if (backend.access != MailboxAccess::kShared) {
+    for (const std::string_view key :
+         {"min_hold", "linger", "credential_ttl", "account_linger", "share_credentials"}) {
+      if (const Value* value = map.find(key)) value->warning("only mailbox_access: shared uses it");
+    }
+    return;
+  }
+  if (backend.connections_per_user == 0) {
+    map.near("connections_per_user")
+        .warning("without a limit a user gets a connection for each mailbox that is open");
+  }
+  if (backend.min_hold >= backend.lease_wait) {
+    const std::string_view written = map.find("min_hold") != nullptr ? "min_hold" : "lease_wait";
+    map.near(written).warning(fmt::format(
+        "min_hold ({}) is not less than lease_wait ({}): who waits gives up before a mailbox is free",
+        format_duration(backend.min_hold), format_duration(backend.lease_wait)));
+  }
+  const Value* linger = map.find("linger");
+  if (linger != nullptr && backend.linger > backend.account_linger) {
+    linger->warning(fmt::format("is more than account_linger ({}), which ends it",
+                                format_duration(backend.account_linger)));
+  }
+}
+
 bool is_backend_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
     const char low = base::to_lower(c);
@@ -260,6 +283,7 @@ void read_backend(const Map::Entry& entry, Config& config) {
   if (map) {
     check_tls(*map, backend);
     settle_access(*map, backend);
+    warn_of_sharing(*map, backend);
   }
   config.backends.emplace(entry.key,
                           std::move(backend));  // also a faulty one: references to it are not dangling

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "config/readers.h"
 #include "config/sections.h"
@@ -14,6 +15,7 @@ namespace {
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kGiB = 1024 * kMiB;
+constexpr uint64_t kTiB = 1024 * kGiB;
 constexpr base::Millis kLeastIdleTimeout{30 * 60 * 1000};
 // Listeners, logs, the admin server: what is open beside two descriptors per client.
 constexpr uint64_t kOtherDescriptors = 100;
@@ -24,6 +26,14 @@ void read_tcp_keepalive(const Value& value, Limits& limits) {
   if (!duration) return;
   if (duration->count() % 1000 != 0) return value.error("must be whole seconds");
   limits.tcp_keepalive = *duration;
+}
+
+void read_spool_directory(const Value& value, Limits& limits) {
+  const auto name = value.text("the path of a directory");
+  if (!name) return;
+  limits.spool_directory = resolve_path(*name, value.source().directory);
+  const std::string reason = why_no_files_in(limits.spool_directory);
+  if (!reason.empty()) value.error(fmt::format("cannot make files in {}: {}", quoted(*name), reason));
 }
 
 constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
@@ -38,9 +48,11 @@ constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
     {"max_message_size", read_size<&Limits::max_message_size, kKiB, 4 * kGiB - 1>, "size", "64MiB",
      Reload::kApplies, "The largest message that a client may append."},
     {"max_backlog", nullptr, "size", "256MiB", Reload::kApplies, "What may wait in memory for slow clients."},
-    {"max_spool", nullptr, "size", "4GiB", Reload::kApplies,
-     "What may wait on disk for slow clients, all together."},
-    {"spool_directory", nullptr, "directory", "($TMPDIR)", Reload::kNeedsRestart, "Where it waits."},
+    {"max_spool", read_size<&Limits::max_spool, kMiB, 16 * kTiB>, "size", "4GiB", Reload::kApplies,
+     "What may wait in memory and on disk, all clients together: uploads, answers for slow readers. At least "
+     "max_message_size."},
+    {"spool_directory", read_spool_directory, "directory", "($TMPDIR, else /tmp)", Reload::kNeedsRestart,
+     "Where the large part of it waits, in files without a name."},
     {"login_timeout", read_duration<&Limits::login_timeout>, "duration", "60s", Reload::kApplies,
      "How long a client may take to log in."},
     {"idle_timeout", read_duration<&Limits::idle_timeout>, "duration", "30m", Reload::kApplies,
@@ -65,6 +77,26 @@ void check_descriptors(const Map& map, const Limits& limits) {
                   map.whole().path_of("max_clients"), limits.max_clients, needed, limit.rlim_max));
 }
 
+void settle_spool(const Map& map, Config& config) {
+  Limits& limits = config.limits;
+  if (limits.max_spool < limits.max_message_size) {
+    map.near("max_spool")
+        .error(fmt::format("is less than max_message_size ({})", format_size(limits.max_message_size)));
+  }
+  if (map.find("spool_directory") != nullptr) return;
+  const char* temporary = std::getenv("TMPDIR");
+  if (temporary != nullptr && *temporary != '\0') limits.spool_directory = resolve_path(temporary, ".");
+  const bool used = std::any_of(config.backends.begin(), config.backends.end(), [](const auto& named) {
+    return named.second.access == MailboxAccess::kShared;
+  });
+  const std::string reason = why_no_files_in(limits.spool_directory);
+  if (!used || reason.empty()) return;
+  const Value& whole = map.whole();
+  whole.source().problems.warning(
+      whole.place(), fmt::format("{}: cannot make files in {}: {}; large messages will be refused",
+                                 whole.path_of("spool_directory"), quoted(limits.spool_directory), reason));
+}
+
 }  // namespace
 
 void read_limits(const Value& value, Config& config) {
@@ -74,6 +106,7 @@ void read_limits(const Value& value, Config& config) {
     map->near("idle_timeout")
         .warning("less than 30 minutes breaks RFC 3501, 5.4: clients will lose connections");
   }
+  settle_spool(*map, config);
   check_descriptors(*map, config.limits);
 }
 

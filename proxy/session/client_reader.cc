@@ -40,6 +40,7 @@ Entry ClientReader::take() {
   Entry entry = std::move(entries_.front());
   entries_.pop_front();
   queued_octets_ -= entry.command.text.size() + entry.line.size();
+  if (wire::names_messages_by_number(entry.command.verb)) --queued_by_number_;
   feed_if_room();
   return entry;
 }
@@ -202,6 +203,7 @@ void ClientReader::on_event(CommandParser::Event event) {
 
 void ClientReader::push(Entry entry) {
   queued_octets_ += entry.command.text.size() + entry.line.size();
+  if (wire::names_messages_by_number(entry.command.verb)) ++queued_by_number_;
   entries_.push_back(std::move(entry));
   arrivals_.notify_all();
 }

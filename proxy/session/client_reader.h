@@ -82,6 +82,9 @@ class ClientReader final : public net::StreamHandler {
   const Entry& front() const { return entries_.front(); }
   Entry take();
   bool eof() const { return eof_; }
+  // Commands that name messages by number have been read and not been taken, or may stand in what is not
+  // parsed yet.
+  bool numbers_ahead() const { return queued_by_number_ > 0 || !held_.empty(); }
   // Notified when an entry or an upload part comes.
   async::WaitList& arrivals() { return arrivals_; }
 
@@ -133,6 +136,7 @@ class ClientReader final : public net::StreamHandler {
   std::deque<Entry> entries_;
   std::deque<UploadPart> upload_;
   size_t queued_octets_ = 0;  // in both queues
+  size_t queued_by_number_ = 0;
   bool uploading_ = false;
   bool upload_touched_ = false;  // octets of the current literal have come
   std::string held_;

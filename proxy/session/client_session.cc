@@ -327,7 +327,8 @@ void ClientSession::end(const std::string& reason) {
 }
 
 void ClientSession::limit_rest(Millis limit) {
-  last_heard_ = host_.scheduler().now() - config().limits.idle_timeout + limit;
+  last_heard_ = host_.scheduler().now();
+  patience_ = limit;
   timer_.start(limit);
 }
 
@@ -364,8 +365,9 @@ void ClientSession::on_timer() {
     return;
   }
   const auto quiet = std::chrono::duration_cast<Millis>(host_.scheduler().now() - last_heard_);
-  if (quiet < limits.idle_timeout) {
-    timer_.start(limits.idle_timeout - quiet);
+  const auto patience = patience_.value_or(limits.idle_timeout);
+  if (quiet < patience) {
+    timer_.start(patience - quiet);
     return;
   }
   say_bye("Idle for too long");
@@ -387,6 +389,7 @@ void ClientSession::on_client_lost(const std::string& reason) noexcept {
 }
 
 void ClientSession::on_client_drained() noexcept {
+  last_heard_ = host_.scheduler().now();  // who takes in a long answer is not idle
   nudges_.notify_all();
   if (after_login_) after_login_->on_client_drained();
 }

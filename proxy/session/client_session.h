@@ -42,7 +42,7 @@ struct SessionStatus {
   std::string waiting_for;  // a lease or a slot, empty if nothing
   uint64_t commands = 0;
   base::Millis connected{};
-  base::Millis idle{};  // since the client said something
+  base::Millis idle{};  // since the client said or took in something
 };
 
 class ClientSession final : public base::ListNode, private ClientReader::Listener {
@@ -92,7 +92,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void say_bye(std::string_view text);
   // The backend has gone, or something else that ends the session from a callback.
   void end(const std::string& reason);
-  // At most this long from now on: the client has finished sending.
+  // Instead of idle_timeout, from now on: the client has finished sending, and can only take in what is left.
   void limit_rest(base::Millis limit);
   void waiting_for(std::string what) { waiting_for_ = std::move(what); }
   void now_in(std::string mailbox) { mailbox_ = std::move(mailbox); }
@@ -116,6 +116,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> decide(std::string tag, auth::Credential credential);
   async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
   async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
+  bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
+                   const auth::CredentialCache::Digest& digest) const;
+  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
@@ -154,6 +157,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   uint64_t commands_ = 0;
   base::Instant connected_at_;
   base::Instant last_heard_;
+  std::optional<base::Millis> patience_;  // with silence, if not idle_timeout
   bool stopping_ = false;
   bool said_bye_ = false;
   size_t destination_ = kNowhere;

@@ -1,5 +1,9 @@
 #include "session/client_writer.h"
 
+#include <fmt/core.h>
+
+#include <array>
+
 #include "session/capability_list.h"
 #include "wire/writer.h"
 
@@ -31,16 +35,13 @@ void ClientWriter::tagged(std::string_view tag, std::string_view text) {
 }
 
 void ClientWriter::tagged(std::string_view tag, const backend::TaggedReply& reply) {
-  std::string text = reply.status == wire::ResponseName::kOk   ? "OK "
-                     : reply.status == wire::ResponseName::kNo ? "NO "
-                                                               : "BAD ";
-  if (!reply.code.empty() && !is_hidden_code(reply.code)) {
-    text += "[" + reply.code;
-    if (!reply.code_arguments.empty()) text += " " + reply.code_arguments;
-    text += "] ";
+  if (!is_hidden_code(reply.code)) {
+    line(tag, backend::to_text(reply));
+    return;
   }
-  text += reply.text.empty() ? "done" : reply.text;
-  line(tag, text);
+  auto shown = reply;
+  shown.code.clear();
+  line(tag, backend::to_text(shown));
 }
 
 void ClientWriter::go_ahead(std::string_view text) {
@@ -54,6 +55,29 @@ void ClientWriter::pass_line(std::string_view response) {
   }
   emit(response);
   emit("\r\n");
+}
+
+void ClientWriter::emit_fetch(uint32_t number, std::string_view attributes) {
+  std::array<char, 32> head;
+  const auto end = fmt::format_to_n(head.data(), head.size(), "* {} FETCH ", number).out;
+  emit({head.data(), static_cast<size_t>(end - head.data())});
+  emit(attributes);
+}
+
+void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) {
+  if (inside_) {
+    deferred_ += fmt::format("* {} FETCH {}\r\n", number, attributes);
+    return;
+  }
+  emit_fetch(number, attributes);
+  emit("\r\n");
+}
+
+void ClientWriter::begin_fetch(uint32_t number, std::string_view attributes,
+                               const backend::LiteralStart& literal) {
+  emit_fetch(number, attributes);
+  emit(announce(literal));
+  inside_ = true;
 }
 
 std::string ClientWriter::announce(const backend::LiteralStart& literal) {

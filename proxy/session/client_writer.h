@@ -30,6 +30,9 @@ class ClientWriter {
   void go_ahead(std::string_view text);
   // A response as a backend wrote it, without its line end.
   void pass_line(std::string_view line);
+  // "* number FETCH attributes", and with a literal behind them: then as behind pass_start().
+  void untagged_fetch(uint32_t number, std::string_view attributes);
+  void begin_fetch(uint32_t number, std::string_view attributes, const backend::LiteralStart& literal);
   // The same for one with a literal: pass_start(), pass_literal()…, pass_text(), until there is no more
   // literal.
   void pass_start(std::string_view line, const backend::LiteralStart& literal);
@@ -47,6 +50,7 @@ class ClientWriter {
  private:
   void line(std::string_view prefix, std::string_view text);
   void emit(std::string_view octets);
+  void emit_fetch(uint32_t number, std::string_view attributes);
   static std::string announce(const backend::LiteralStart& literal);
 
   net::Stream* stream_ = nullptr;

@@ -1,6 +1,7 @@
 // ExclusiveSession: APPEND, whose messages are streamed and never held whole.
 #include "session/command_check.h"
 #include "session/exclusive_session.h"
+#include "session/upload.h"
 #include "wire/writer.h"
 
 namespace imapmux::session {
@@ -9,9 +10,8 @@ namespace {
 using async::Task;
 using Place = mailbox::MailboxArbiter::Ticket::Place;
 
-std::string literal_head(uint64_t size, bool literal8, wire::LiteralForm form) {
-  return std::string(literal8 ? "~{" : "{") + std::to_string(size) +
-         (form == wire::LiteralForm::kPlus ? "+}\r\n" : "}\r\n");
+wire::Literal8 kind(bool literal8) {
+  return literal8 ? wire::Literal8::kYes : wire::Literal8::kNo;
 }
 
 }  // namespace
@@ -23,7 +23,7 @@ Task<> ExclusiveSession::append(Entry entry) {
     co_return;
   }
   if (entry.literal_size > client_.config().limits.max_message_size) {
-    co_await skip_upload(entry.literal_waits);
+    co_await skip_upload(client_.reader(), entry.literal_waits);
     answer(tag, "NO [TOOBIG] The message is too big");
     co_return;
   }
@@ -32,7 +32,7 @@ Task<> ExclusiveSession::append(Entry entry) {
   if (!is_selected(key)) {
     auto refusal = co_await lease({{key, mailbox::LeaseKind::kAppend}}, Place::kAsHolder);
     if (refusal) {
-      co_await skip_upload(entry.literal_waits);
+      co_await skip_upload(client_.reader(), entry.literal_waits);
       answer(tag, *refusal);
       co_return;
     }
@@ -41,13 +41,14 @@ Task<> ExclusiveSession::append(Entry entry) {
   const auto backend_tag = connection().next_tag();
   auto head = wire::write_command(backend_tag, entry.command.text, connection().literal_form());
   if (head.pieces.empty()) {
-    co_await skip_upload(entry.literal_waits);
+    co_await skip_upload(client_.reader(), entry.literal_waits);
     release(key);
     answer(tag, "BAD The arguments are malformed");
     co_return;
   }
   head.pieces.back().resize(head.pieces.back().size() - 2);  // the literal goes on where CRLF stands
-  head.pieces.back() += literal_head(entry.literal_size, entry.literal8, connection().literal_form());
+  head.pieces.back() +=
+      wire::literal_head(entry.literal_size, kind(entry.literal8), connection().literal_form());
 
   backend::PendingReply pending(connection());
   // Should the client vanish from here on, the backend must not take a part for a whole.
@@ -65,7 +66,7 @@ Task<> ExclusiveSession::append(Entry entry) {
   }
   if (!wanted) {  // refused before the message: over quota, no such mailbox
     connection().command_completed();
-    co_await skip_upload(entry.literal_waits);
+    co_await skip_upload(client_.reader(), entry.literal_waits);
   } else {
     if (entry.literal_waits) client_.writer().go_ahead("OK");
     co_await send_literals(backend_tag);
@@ -103,12 +104,13 @@ Task<> ExclusiveSession::send_literals(const std::string& tag) {
       case UploadPart::Kind::kLiteral: {
         if (!is_append_part(part.octets)) break_off("This form of APPEND is not supported");
         if (part.literal_size > client_.config().limits.max_message_size) break_off("The message is too big");
-        connection().send_more(part.octets + literal_head(part.literal_size, part.literal8, form));
+        connection().send_more(part.octets +
+                               wire::literal_head(part.literal_size, kind(part.literal8), form));
         if (form == wire::LiteralForm::kSynchronising) {
           auto go = co_await connection().continuation(tag);
           if (go == backend::BackendConnection::Go::kAnswered) {
             connection().command_completed();
-            co_await skip_upload(part.literal_waits);
+            co_await skip_upload(client_.reader(), part.literal_waits);
             co_return;
           }
         }

@@ -1,17 +1,13 @@
 // ExclusiveSession: IDLE (RFC 2177), offered whether or not the backend has it.
 #include "base/bytes.h"
 #include "session/exclusive_session.h"
+#include "session/idle_line.h"
 
 namespace imapmux::session {
 namespace {
 
 using async::Task;
 using base::Millis;
-
-bool is_done(std::string_view line) {
-  while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.remove_suffix(1);
-  return base::equals_ignore_case(line, "DONE");
-}
 
 }  // namespace
 
@@ -24,6 +20,7 @@ Task<> ExclusiveSession::idle(Entry entry) {
   auto& scheduler = client_.host().scheduler();
   client_.writer().go_ahead("idling");
   reader.expect_line();
+  next_word_ = scheduler.now() + client_.config().limits.idle_keepalive;
   bool backend_idles = selected_ && backend_can().has("IDLE");
   while (!idle_ends()) {
     const auto until = scheduler.now() + seat_.backend->poll_interval;
@@ -47,14 +44,13 @@ Task<> ExclusiveSession::idle(Entry entry) {
 // missed.
 Task<> ExclusiveSession::wait_idly(base::Instant until) {
   auto& scheduler = client_.host().scheduler();
-  const auto keepalive = client_.config().limits.idle_keepalive;
-  auto next_word = scheduler.now() + keepalive;
   while (!idle_ends() && scheduler.now() < until) {
-    const auto wake = std::min(until, next_word);
+    if (scheduler.now() >= next_word_) {
+      client_.writer().untagged("OK Still here");
+      next_word_ = scheduler.now() + client_.config().limits.idle_keepalive;
+    }
+    const auto wake = std::min(until, next_word_);
     co_await client_.reader().arrivals().wait_for(std::chrono::duration_cast<Millis>(wake - scheduler.now()));
-    if (idle_ends() || scheduler.now() < next_word) continue;
-    client_.writer().untagged("OK Still here");
-    next_word = scheduler.now() + keepalive;
   }
 }
 

@@ -22,11 +22,7 @@ constexpr std::string_view kNobodysMailbox = "imapmux-8f1d2c7b-no-such-mailbox";
 
 std::string quoted(std::string_view name) {
   std::string text;
-  if (wire::quotable(name)) {
-    wire::write_quoted(text, name);
-  } else {
-    text = "{" + std::to_string(name.size()) + "}\r\n" + std::string(name);
-  }
+  wire::write_string(text, name);
   return text;
 }
 

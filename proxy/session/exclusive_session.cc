@@ -4,6 +4,8 @@
 #include "session/capability_list.h"
 #include "session/capture.h"
 #include "session/command_check.h"
+#include "session/refusal.h"
+#include "session/upload.h"
 #include "wire/writer.h"
 
 namespace imapmux::session {
@@ -23,13 +25,6 @@ constexpr base::Millis kBusyLimit{30'000};
 
 constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
 constexpr std::string_view kGoneUnknown = "NO [UNAVAILABLE] The mail server has gone, the outcome is unknown";
-
-// Commands that are not repeated when nobody knows whether they were done.
-bool changes_mail(Verb verb) {
-  const auto& info = wire::info(verb);
-  return info.writes || info.opens == wire::Opens::kAppend || info.opens == wire::Opens::kCopyTarget ||
-         info.opens == wire::Opens::kRestructure || verb == Verb::kCreate || verb == Verb::kClose;
-}
 
 }  // namespace
 
@@ -140,25 +135,8 @@ void ExclusiveSession::answer(std::string_view tag, const TaggedReply& reply) {
 }
 
 std::optional<std::string> ExclusiveSession::refusal(const Entry& entry) const {
-  const auto& command = entry.command;
-  const auto& info = wire::info(command.verb);
-  if (command.verb == Verb::kUnknown) return "BAD Unknown command";
-  const bool in_mailbox = selected_.has_value() || vanished_;
-  const auto state = static_cast<uint8_t>(in_mailbox ? wire::State::kSelected : wire::State::kAuthenticated);
-  if (!(info.states & state)) {
-    const bool too_late = info.states == static_cast<uint8_t>(wire::State::kNotAuthenticated);
-    return too_late ? "BAD You are logged in already" : "BAD No mailbox is selected";
-  }
-  if (!offers(backend_can(), *seat_.backend, info.capability)) return "BAD This command is not supported";
-  if (auto problem = problem_with(command)) return "BAD " + *problem;
-  const bool needs_mailbox = info.states == static_cast<uint8_t>(wire::State::kSelected);
-  if (vanished_ && needs_mailbox) {
-    if (command.verb == Verb::kCheck || command.verb == Verb::kClose || command.verb == Verb::kUnselect)
-      return std::nullopt;
-    return "NO [NONEXISTENT] The mailbox was deleted";
-  }
-  if (selected_ && selected_->read_only && info.writes) return "NO [READ-ONLY] The mailbox is open read-only";
-  return std::nullopt;
+  const Standing standing{selected_.has_value(), vanished_, selected_ && selected_->read_only};
+  return refusal_of(entry.command, standing, backend_can(), *seat_.backend);
 }
 
 Task<> ExclusiveSession::execute(Entry entry) {
@@ -173,7 +151,7 @@ Task<> ExclusiveSession::execute(Entry entry) {
   }
   if (auto problem = refusal(entry)) {
     const std::string tag = command.tag;
-    if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(entry.literal_waits);
+    if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(client_.reader(), entry.literal_waits);
     if (client_.reader().holding()) client_.reader().expect_commands();
     answer(tag, *problem);
     co_return;
@@ -306,20 +284,6 @@ Task<> ExclusiveSession::learn_delimiter() {
   co_await run_unseen("LIST \"\" \"\"", capture);
   delimiter_ = capture.delimiter;
   naming_ = std::make_unique<mailbox::MailboxNaming>(*seat_.backend, seat_.login_name, delimiter_);
-}
-
-Task<> ExclusiveSession::skip_upload(bool waits) {
-  auto& reader = client_.reader();
-  if (waits && reader.refuse_upload()) co_return;
-  for (;;) {
-    while (!reader.upload_ready()) co_await reader.arrivals().wait();
-    const auto part = reader.take_upload();
-    if (part.kind == UploadPart::Kind::kTail || part.kind == UploadPart::Kind::kBad ||
-        part.kind == UploadPart::Kind::kEnd)
-      co_return;
-    // Of a synchronising one among several the client waits for "+" or NO.
-    if (part.kind == UploadPart::Kind::kLiteral && part.literal_waits && reader.refuse_upload()) co_return;
-  }
 }
 
 void ExclusiveSession::on_untagged(const wire::Response& response,

@@ -77,7 +77,6 @@ class ExclusiveSession final : public AfterLogin,
   async::Task<> learn_delimiter();
   void answer(std::string_view tag, std::string_view text);
   void answer(std::string_view tag, const backend::TaggedReply& reply);
-  async::Task<> skip_upload(bool waits);
 
   // exclusive_leases.cc
   async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests,
@@ -150,6 +149,7 @@ class ExclusiveSession final : public AfterLogin,
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
   async::WaitList progress_;
+  base::Instant next_word_{};     // when a client in IDLE gets one, however often the waiting is interrupted
   std::string current_tag_;       // of the command that runs alone and is not answered yet
   bool outcome_unknown_ = false;  // it changes mail, and may or may not have been done
 };

@@ -5,6 +5,7 @@
 #include "session/client_session.h"
 #include "session/exclusive_session.h"
 #include "session/relay_session.h"
+#include "session/shared_session.h"
 
 namespace imapmux::session {
 namespace {
@@ -213,6 +214,16 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   const auto servers = service_->backends.at(backend.name);
   backend_name_ = backend.name;
 
+  const bool shares = backend.access == config::MailboxAccess::kShared;
+  const auto digest = auth::CredentialCache::digest(credential);
+  const auto known = [&] {
+    return shares ? host_.shared_accounts().find(backend, target.login_name, digest) : nullptr;
+  };
+  if (is_verified(known(), digest)) {
+    share(std::move(tag), known(), target.login_name);
+    co_return;
+  }
+
   // Whoever guesses waits before the backend is asked, on this connection or another.
   const std::string name = backend.name + '\0' + target.login_name;
   for (;;) {
@@ -226,8 +237,32 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   waiting_for_ = "a connection to " + backend.name;
   waiting_account_ = account;
   Seat seat;
-  seat.slot = co_await mailbox::Account::take_slot(account, host_.scheduler(), backend.connections_per_user,
-                                                   backend.lease_wait, [this] { return giving_up(); });
+  const auto deadline = host_.scheduler().now() + backend.lease_wait;
+  for (;;) {
+    const auto sharing = known();
+    if (is_verified(sharing, digest)) {  // by another session, meanwhile
+      waiting_account_.reset();
+      waiting_for_.clear();
+      share(std::move(tag), sharing, target.login_name);
+      co_return;
+    }
+    if (sharing && sharing->credentials().look_up(digest, host_.scheduler().now()) ==
+                       auth::CredentialCache::Answer::kRefused) {
+      waiting_account_.reset();
+      waiting_for_.clear();
+      base::log::info("login refused: session {} user={} backend={}: as before", label_, user_, backend.name);
+      co_await refuse(std::move(tag), name, {});
+      co_return;
+    }
+    std::optional<mailbox::SharedAccount::RoomWish> wish;
+    if (sharing) wish.emplace(*sharing);
+    const auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
+    seat.slot = co_await mailbox::Account::take_slot(
+        account, host_.scheduler(), backend.connections_per_user, left, [this, known, sharing, digest] {
+          return giving_up() || known() != sharing || is_verified(sharing, digest);
+        });
+    if (seat.slot || giving_up() || host_.scheduler().now() >= deadline) break;
+  }
   waiting_account_.reset();
   waiting_for_.clear();
   if (!seat.slot) {
@@ -267,11 +302,20 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
                     outcome.reply.text);
     burial.now();
+    if (const auto sharing = known()) sharing->credentials().refused(digest, host_.scheduler().now());
     co_await refuse(std::move(tag), name, outcome.challenge);
     co_return;
   }
   burial.not_needed();
 
+  if (shares) {
+    auto sharing = host_.shared_accounts().get(account, servers, target.login_name, digest);
+    sharing->credentials().verified(digest, host_.scheduler().now());
+    sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential));
+    account->stop_waiting();  // others may wait to have the same credential verified
+    share(std::move(tag), std::move(sharing), target.login_name);
+    co_return;
+  }
   host_.shared().throttle.succeeded(counted_address(), name);
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
   base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_, backend.name,
@@ -288,6 +332,29 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     after_login_ = std::move(exclusive);
     reader_.expect_commands();
   }
+}
+
+bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
+                                const auth::CredentialCache::Digest& digest) const {
+  return sharing && sharing->credentials().look_up(digest, host_.scheduler().now()) ==
+                        auth::CredentialCache::Answer::kVerified;
+}
+
+// The credential is good: the session becomes one of its account's.
+void ClientSession::share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account,
+                          const std::string& login_name) {
+  account->use(service_->backends.at(account->config().name));
+  const auto name = account->config().name + '\0' + login_name;
+  host_.shared().throttle.succeeded(counted_address(), name);
+  host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
+  base::log::info("login: session {} user={} backend={} as={} tls={} sessions={}", label_, user_,
+                  account->config().name, login_name, stream_->peer().tls, account->members() + 1);
+  reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
+  enter(State::kAuthenticated);
+  auto shared = std::make_unique<SharedSession>(*this, std::move(account));
+  writer_.tagged(tag, "OK [CAPABILITY " + shared->capabilities() + "] Logged in");
+  after_login_ = std::move(shared);
+  reader_.expect_commands();
 }
 
 // `name`: what failures are counted by. `challenge`: of an OAuth mechanism, which the client answers before

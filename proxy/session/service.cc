@@ -31,6 +31,8 @@ void keep_sockets(Service& service, const Service& previous) {
   if (service.config->workers != previous.config->workers) service.needs_restart.emplace_back("workers");
   if (service.config->limits.tcp_keepalive != previous.config->limits.tcp_keepalive)
     service.needs_restart.emplace_back("limits.tcp_keepalive");
+  if (service.config->limits.spool_directory != previous.config->limits.spool_directory)
+    service.needs_restart.emplace_back("limits.spool_directory");
   if (service.config->admin != previous.config->admin) service.needs_restart.emplace_back("admin.bind");
 }
 

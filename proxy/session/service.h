@@ -15,7 +15,9 @@
 #include "mailbox/account.h"
 #include "mailbox/alias_suspects.h"
 #include "mailbox/arbiter.h"
+#include "mailbox/shared_accounts.h"
 #include "mailbox/workplace.h"
+#include "net/spool_limits.h"
 #include "net/tls_stream.h"
 
 namespace imapmux::session {
@@ -85,6 +87,7 @@ struct Shared {
   mailbox::MailboxArbiter arbiter;
   mailbox::AliasSuspects suspects;
   auth::AuthThrottle throttle;
+  std::unique_ptr<net::SpoolLimits> spool;  // set before the first session
   Counters counters;
   std::atomic<uint64_t> session_ids{0};
   std::atomic<mailbox::HolderId> holder_ids{0};
@@ -132,6 +135,7 @@ class Host : public mailbox::Workplace {
 
   virtual Shared& shared() = 0;
   virtual mailbox::Accounts& accounts() = 0;
+  virtual mailbox::SharedAccounts& shared_accounts() = 0;
   virtual size_t index() const = 0;
   virtual size_t workers() const = 0;
   virtual void hand_over(size_t worker, HandedOver client) = 0;

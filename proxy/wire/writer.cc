@@ -64,6 +64,21 @@ void write_quoted(std::string& out, std::string_view value) {
   out += '"';
 }
 
+void write_string(std::string& out, std::string_view value) {
+  if (quotable(value)) {
+    write_quoted(out, value);
+  } else {
+    out += literal_head(value.size(), Literal8::kNo, LiteralForm::kSynchronising);
+    out += value;
+  }
+}
+
+std::string literal_head(uint64_t size, Literal8 kind, LiteralForm form) {
+  std::string head = kind == Literal8::kYes ? "~{" : "{";
+  head += std::to_string(size);
+  return head + (form == LiteralForm::kPlus ? "+}\r\n" : "}\r\n");
+}
+
 void write_text(std::string& out, std::string_view text) {
   for (const char c : text.substr(0, kMaxText)) {
     const auto octet = static_cast<unsigned char>(c);

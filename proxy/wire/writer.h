@@ -17,12 +17,18 @@ enum class LiteralForm : uint8_t {
   kPlus,           // {n+}: LITERAL+
 };
 
+enum class Literal8 : uint8_t { kNo, kYes };  // ~{n}: RFC 3516
+
 // True if `value` can stand between quotes: no CR, LF, NUL, nothing above 0x7e, at most 1,000 octets.
 bool quotable(std::string_view value);
 // An atom if it can be one, else quoted. `value` must be quotable.
 void write_astring(std::string& out, std::string_view value);
 // Always quoted, with \ and " escaped. `value` must be quotable.
 void write_quoted(std::string& out, std::string_view value);
+// Quoted where that is possible, else a literal in place ("{3}CRLFabc"), as write_command() takes it.
+void write_string(std::string& out, std::string_view value);
+// What announces a literal of `size` octets, with its CRLF.
+std::string literal_head(uint64_t size, Literal8 kind, LiteralForm form);
 // Text that a person reads in a response: control characters and octets above 0x7e become '?', at most 400
 // octets.
 void write_text(std::string& out, std::string_view text);

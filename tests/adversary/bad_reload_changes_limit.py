@@ -9,7 +9,7 @@ shutdown_grace: 1s
 listeners: [{{name: imap, bind: "127.0.0.1:0", tls: none}}]
 backends:
 """ + (f"""  a: {{servers: ["127.0.0.1:{b.port}"], tls: none, mailbox_access: unrestricted, max_connections: {n}, backend_wait: 500ms}}
-""" if with_a else "") + f"""  z: {{servers: ["127.0.0.1:1"], tls: implicit{ca}}}
+""" if with_a else "") + f"""  z: {{servers: ["127.0.0.1:1"], tls: implicit, mailbox_access: exclusive{ca}}}
 routes: [{{backend: {'a' if with_a else 'z'}}}]
 """
 p = Proxy(text(1), files={"notpem": "this is no certificate\n"})

@@ -20,7 +20,7 @@ listeners:
   - {{name: start, bind: "127.0.0.1:0", tls: starttls}}
   - {{name: impl, bind: "127.0.0.1:0", tls: implicit}}
 backends:
-  b: {{servers: ["127.0.0.1:{b.port}"], tls: none, connections_per_user: {K}, max_connections: {MOST}, lease_wait: 5s, backend_wait: 5s}}
+  b: {{servers: ["127.0.0.1:{b.port}"], tls: none, mailbox_access: exclusive, connections_per_user: {K}, max_connections: {MOST}, lease_wait: 5s, backend_wait: 5s}}
 {extra}
 limits: {{auth_failure_delay: 0s, login_timeout: 20s}}
 """
@@ -73,7 +73,7 @@ def reloads():
     n = 0
     while not over.is_set():
         n += 1
-        t = [text(n // 4 % 2), text(0, "json"), "backends: [", text(0, extra="  z: {servers: ['127.0.0.1:1'], tls: none}\nroutes: [{backend: b}]"), text(1).replace("c1", "nofile")][n % 5]
+        t = [text(n // 4 % 2), text(0, "json"), "backends: [", text(0, extra="  z: {servers: ['127.0.0.1:1'], tls: none, mailbox_access: exclusive}\nroutes: [{backend: b}]"), text(1).replace("c1", "nofile")][n % 5]
         tmp = p.config.with_suffix(".new"); tmp.write_text(t); os.replace(tmp, p.config); p.process.send_signal(signal.SIGHUP); time.sleep(0.05)
 def statuses():
     while not over.is_set():

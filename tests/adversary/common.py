@@ -14,6 +14,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMPLAINT = r"Sanitizer|runtime error:|Assertion .* failed"
 IMAPMUX = os.environ.get("IMAPMUX", str(ROOT / "build/asan/proxy/imapmux"))
 
 
@@ -157,7 +158,12 @@ class Proxy:
             self.process.kill()
             self.process.wait()
             code = "no end"
-        return code, time.time() - began
+        took = time.time() - began
+        complaint = re.search(COMPLAINT, self.log())
+        if complaint:
+            print("BROKEN: the proxy complains:\n" + self.log()[max(0, complaint.start() - 200):][:8000], flush=True)
+            os._exit(1)  # at once: threads of the test would go on and on
+        return code, took
 
 
 class Client:

@@ -23,7 +23,7 @@ for workers in (1, 4):
         p = Proxy(f"""workers: {workers}
 certificates: [{{certificate: {d}/c, private_key: {d}/k}}]
 listeners: [{{name: n, bind: "127.0.0.1:0", tls: none}}, {{name: i, bind: "127.0.0.1:0", tls: implicit}}]
-backends: {{b: {{servers: ["127.0.0.1:{b.port}"], tls: none, connections_per_user: 0}}}}
+backends: {{b: {{servers: ["127.0.0.1:{b.port}"], tls: none, mailbox_access: exclusive, connections_per_user: 0}}}}
 """)
         s = socket.create_connection(("127.0.0.1", p.ports()["i" if tls else "n"]), timeout=5)
         if tls: s = cx.wrap_socket(s)

@@ -156,7 +156,7 @@ class Mux:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="adv"))
         (self.dir / "c.yaml").write_text("".join(f"{k}: {json.dumps(v)}\n" for k, v in conf.items()))
         self.logfile = self.dir / "log"
-        e = dict(os.environ, ASAN_OPTIONS="detect_stack_use_after_return=1", **(env or {}))
+        e = {**os.environ, **(env or {})}
         self.p = subprocess.Popen([binary or BINARY, "serve", "--config", str(self.dir / "c.yaml")],
                                   stdout=open(self.logfile, "wb"), stderr=subprocess.STDOUT, env=e, preexec_fn=preexec)
         for _ in range(300):
@@ -189,11 +189,12 @@ class Mux:
                 self.p.wait(20)
             except subprocess.TimeoutExpired:
                 self.p.kill()
-                print("!! SIGTERM did not end it")
-        bad = re.findall(r".*(?:Sanitizer|runtime error|Assertion).*", self.log())
-        if bad or self.p.returncode != 0:
-            print("!! exit", self.p.returncode, bad[:5], self.logfile)
-        return self.p.returncode
+                self.p.wait()
+        log = self.log()
+        complaint = re.search(r"Sanitizer|runtime error:|Assertion .* failed", log)
+        if complaint or self.p.returncode != 0:
+            at = max(0, complaint.start() - 200) if complaint else -2000
+            raise RuntimeError(f"the proxy ended with {self.p.returncode}:\n{log[at:][:8000]}")
 
 
 class Client:

@@ -13,7 +13,7 @@ def text(ca=""):
 shutdown_grace: 1s
 certificates: [{{certificate: {d}/c, private_key: {d}/k}}]
 listeners: [{{name: imap, bind: "127.0.0.1:0", tls: implicit{ca}}}]
-backends: {{b: {{servers: ["127.0.0.1:{b.port}"], tls: none}}}}
+backends: {{b: {{servers: ["127.0.0.1:{b.port}"], tls: none, mailbox_access: exclusive}}}}
 """
 p = Proxy(text()); port = p.ports()["imap"]
 def connect(session=None, version=None):

@@ -8,7 +8,7 @@ p = Proxy(f"""workers: 4
 shutdown_grace: 1s
 certificates: [{{certificate: {d}/c, private_key: {d}/k}}]
 listeners: [{{name: i, bind: "127.0.0.1:0", tls: implicit}}]
-backends: {{b: {{servers: ["127.0.0.1:{b.port}"], tls: none, connections_per_user: 0}}}}
+backends: {{b: {{servers: ["127.0.0.1:{b.port}"], tls: none, mailbox_access: exclusive, connections_per_user: 0}}}}
 """)
 port = p.ports()["i"]; cx = ssl.create_default_context(); cx.check_hostname = False; cx.verify_mode = ssl.CERT_NONE
 class Mem:

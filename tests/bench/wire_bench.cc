@@ -1,10 +1,12 @@
 // What the wire parsers cost per command and per response, without I/O.
 #include <benchmark/benchmark.h>
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
 #include "wire/command_parser.h"
+#include "wire/fetch_attributes.h"
 #include "wire/response_parser.h"
 #include "wire/sequence_set.h"
 #include "wire/token_reader.h"
@@ -51,6 +53,21 @@ void parse_responses(benchmark::State& state, std::string_view text) {
   }
   state.SetItemsProcessed(static_cast<int64_t>(responses));
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+}
+
+// Rewrites the attributes of one response, given in pieces between its literals, over and over.
+void rewrite_fetch(benchmark::State& state, FetchWishes wishes,
+                   std::initializer_list<std::string_view> pieces) {
+  FetchAttributes attributes;
+  std::string out;
+  for ([[maybe_unused]] auto _ : state) {
+    out.clear();
+    attributes.begin(wishes);
+    for (const std::string_view text : pieces) benchmark::DoNotOptimize(attributes.piece(text, out));
+    benchmark::DoNotOptimize(out.data());
+  }
+  if (!attributes.complete()) state.SkipWithError("malformed");
+  state.SetItemsProcessed(state.iterations());
 }
 
 void command_noop(benchmark::State& state) {
@@ -101,6 +118,23 @@ void response_body_100k(benchmark::State& state) {
   parse_responses(state, "* 1 FETCH (UID 1 BODY[] {102400}\r\n" + std::string(102400, 'x') + ")\r\n");
 }
 BENCHMARK(response_body_100k);
+
+void fetch_attributes_flags(benchmark::State& state) {
+  rewrite_fetch(state, {.uid = false}, {"(UID 5 FLAGS (\\Seen))"});
+}
+BENCHMARK(fetch_attributes_flags);
+
+void fetch_attributes_body(benchmark::State& state) {
+  rewrite_fetch(state, {.uid = false, .body_is_rfc822 = true}, {"(UID 5 BODY[] ", " FLAGS (\\Seen))"});
+}
+BENCHMARK(fetch_attributes_body);
+
+void fetch_attributes_envelope(benchmark::State& state) {
+  rewrite_fetch(state, {.uid = false},
+                {"(UID 5 ENVELOPE (\"Wed, 17 Jul 1996 02:23:25 -0700\" \"a subject\" ((\"A\" NIL \"a\" "
+                 "\"example.org\")) NIL NIL NIL NIL NIL NIL \"<B27397-0100000@example.org>\") FLAGS ())"});
+}
+BENCHMARK(fetch_attributes_envelope);
 
 void response_search_10000(benchmark::State& state) {
   std::string text = "* SEARCH";

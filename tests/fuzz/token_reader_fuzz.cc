@@ -1,7 +1,10 @@
 #include "fuzz/split_input.h"
+#include "wire/fetch_items.h"
 #include "wire/mailbox_name.h"
+#include "wire/number_lists.h"
 #include "wire/search_keys.h"
 #include "wire/sequence_set.h"
+#include "wire/store_arguments.h"
 #include "wire/token_reader.h"
 
 using namespace imapmux::wire;
@@ -65,6 +68,25 @@ void read_anything(std::string_view text, std::string_view choices) {
   }
 }
 
+// What is sent on can be read again, and means the same.
+void read_arguments(std::string_view text) {
+  if (const auto asked = parse_fetch_items(text, Seen::kNever)) {
+    const auto again = parse_fetch_items(asked->items, Seen::kNever);
+    expect(again && again->items == asked->items && !again->sets_seen);
+  }
+  if (const auto store = parse_store(text)) {
+    const auto again = parse_store(std::string(name_of(store->operation)) + " " + store->flags);
+    expect(again && again->flags == store->flags);
+  }
+}
+
+void read_answers(std::string_view text) {
+  std::vector<uint32_t> numbers;
+  read_numbers(text, numbers);
+  const auto odd_ones = [](uint32_t number) { return number % 2 == 0 ? 0 : number; };
+  if (const auto threads = map_threads(text, odd_ones)) expect(map_threads(*threads, odd_ones) == threads);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -73,6 +95,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   read_tokens(text.view());
   const size_t half = text.view().size() / 2;
   read_anything(text.view().substr(half), text.view().substr(0, half));
+  read_arguments(text.view());
+  read_answers(text.view());
   parse_search(text.view());
   parse_search(text.view(), SearchForm::kSort);
   parse_search(text.view(), SearchForm::kThread);

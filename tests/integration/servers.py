@@ -231,7 +231,7 @@ class Dovecot(MaildirServer):
     uid_pattern = rb"(\d+) [^:]*:(.*)$"
     master = User("master", "master-secret")
 
-    def __init__(self, tls=False, max_userip_connections=0, xoauth2=False, port=None, settings=""):
+    def __init__(self, tls=False, max_userip_connections=0, oauth=False, port=None, settings=""):
         """tls: only TLS logins are allowed (STARTTLS on .port, implicit on .tls_port)."""
         super().__init__()
         self.tls = tls
@@ -240,7 +240,7 @@ class Dovecot(MaildirServer):
         self.port = port or self.port
         self.tls_port = free_port()
         self.max_userip_connections = max_userip_connections
-        self.xoauth2 = xoauth2
+        self.oauth = oauth
         self.settings = settings
         self.jwt_key = b"imapmux integration tests"
 
@@ -255,15 +255,15 @@ class Dovecot(MaildirServer):
         services = "" if root else "".join(f"service {s} {{\n  chroot =\n}}\n" for s in ("anvil", "stats", "imap-login"))
         # no delay that grows with each refused login from one address
         services += "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
-        oauth = ""
-        if self.xoauth2:
+        tokens = ""
+        if self.oauth:
             keys = folder / "keys" / "default" / "HS256"
             keys.mkdir(parents=True)
             (keys / "default").write_bytes(base64.b64encode(self.jwt_key))
             (folder / "oauth2.conf").write_text(
                 f"introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={folder}/keys/\n"
                 "username_attribute = email\n")
-            oauth = f"passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {folder}/oauth2.conf\n}}\n"
+            tokens = f"passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {folder}/oauth2.conf\n}}\n"
         for name in ("run", "state"):
             (folder / name).mkdir(exist_ok=True)
         (folder / "dovecot.conf").write_text(f"""
@@ -287,7 +287,7 @@ disable_plaintext_auth = {"yes" if self.tls else "no"}
 ssl = {"required" if self.tls else "yes"}
 ssl_cert = <{tls.certificate}
 ssl_key = <{tls.key}
-auth_mechanisms = plain login{" xoauth2 oauthbearer" if self.xoauth2 else ""}
+auth_mechanisms = plain login{" xoauth2 oauthbearer" if self.oauth else ""}
 auth_failure_delay = 0
 auth_master_user_separator = *
 passdb {{
@@ -296,7 +296,7 @@ passdb {{
   args = {folder}/masters
   result_success = continue
 }}
-{oauth}passdb {{
+{tokens}passdb {{
   driver = passwd-file
   args = {folder}/users
 }}
@@ -347,14 +347,14 @@ protocol imap {{
                 os.kill(pid, signal.SIGKILL)
         return pids
 
-    def token(self, user):
-        """A signed JWT for XOAUTH2."""
+    def token(self, user, lasts=3600):
+        """A signed JWT for XOAUTH2 and OAUTHBEARER."""
         def part(data):
             return base64.urlsafe_b64encode(data).rstrip(b"=")
         now = int(time.time())
         head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-        claims = part(json.dumps({"email": user.name, "sub": user.name, "iat": now - 10, "nbf": now - 10,
-                                  "exp": now + 3600}).encode())
+        claims = part(json.dumps({"email": user.name, "sub": user.name, "iat": now - 100, "nbf": now - 100,
+                                  "exp": now + lasts}).encode())
         signature = part(hmac.new(self.jwt_key, head + b"." + claims, hashlib.sha256).digest())
         return (head + b"." + claims + b"." + signature).decode()
 

@@ -1,5 +1,6 @@
 """Logins: who gets in, what the others are told, TLS, limits, the master user."""
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -299,25 +300,63 @@ class MasterUser(IntegrationTest):
             self.assertTrue(any(line.startswith(b"* BYE [UNAVAILABLE]") for line in client.closed_within(10)))
 
 
-class Xoauth2(IntegrationTest):
-    def test_token(self):
-        with Dovecot(xoauth2=True) as server:
-            for mode in MODES[:1] if DIRECT else MODES:
-                with self.subTest(mode=mode), front(server, mode, listener={"auth": ["PLAIN", "LOGIN", "XOAUTH2"]}) as proxy:
-                    user = server.new_user()
+def xoauth2(user, token):
+    return base64.b64encode(f"user={user.name}\1auth=Bearer {token}\1\1".encode()).decode()
 
-                    def initial(token):
-                        return base64.b64encode(f"user={user.name}\1auth=Bearer {token}\1\1".encode()).decode()
+
+def oauthbearer(user, token):
+    """RFC 7628, 3.1, with the host and port that clients tell."""
+    return base64.b64encode(f"n,a={user.name},\1host=localhost\1port=143\1auth=Bearer {token}\1\1".encode()).decode()
+
+
+class Tokens(IntegrationTest):
+    """XOAUTH2 and OAUTHBEARER: Dovecot checks the token, whoever carries it."""
+    MECHANISMS = {"XOAUTH2": (xoauth2, ""), "OAUTHBEARER": (oauthbearer, "AQ==")}  # … and the answer to a refusal's reason
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.enterClassContext(Dovecot(oauth=True))
+        cls.proxies = {mode: cls.enterClassContext(front(cls.server, mode, listener={"auth": ["PLAIN", *cls.MECHANISMS]}))
+                       for mode in (MODES[:1] if DIRECT else MODES)}
+
+    def each(self):
+        for mode, proxy in self.proxies.items():
+            for mechanism, (initial, answer) in self.MECHANISMS.items():
+                with self.subTest(mode=mode, mechanism=mechanism):
                     client = self.raw(proxy)
-                    client.send(f"a1 AUTHENTICATE XOAUTH2 {initial('not.a.token')}\r\n")
-                    line = client.line()
-                    if line.startswith(b"+"):  # the reason, as JSON; the client answers with an empty line
-                        client.send("\r\n")
-                        line = client.until(rb"^a1 ")[-1]
-                    self.assertRegex(line, rb"^a1 NO", client.dialogue())
-                    self.assertOk(client.command(f"AUTHENTICATE XOAUTH2 {initial(server.token(user))}"))
-                    self.assertOk(client.command("SELECT INBOX"))
+                    self.assertIn(f"AUTH={mechanism}".encode(), client.greeting)
+                    yield client, mechanism, initial, answer
                     client.close()
+
+    def test_a_good_token(self):
+        for client, mechanism, initial, _ in self.each():
+            user = self.server.new_user()
+            self.assertOk(client.command(f"AUTHENTICATE {mechanism} {initial(user, self.server.token(user))}"))
+            self.assertOk(client.command("SELECT INBOX"))
+
+    def test_without_an_initial_response(self):
+        for client, mechanism, initial, _ in self.each():
+            user = self.server.new_user()
+            tag = client.start(f"AUTHENTICATE {mechanism}")
+            self.assertRegex(client.line(), rb"^\+ ?$")
+            client.send(initial(user, self.server.token(user)) + "\r\n")
+            self.assertOk(client.finish(tag))
+            self.assertOk(client.command("SELECT INBOX"))
+
+    def test_a_refused_token_is_explained_first(self):
+        for client, mechanism, initial, answer in self.each():
+            user, another = self.server.new_user(), self.server.new_user()
+            for token in ("not.a.token", self.server.token(another), self.server.token(user, lasts=-60)):
+                tag = client.start(f"AUTHENTICATE {mechanism} {initial(user, token)}")
+                reason = client.line()
+                self.assertRegex(reason, rb"^\+ .", client.dialogue())
+                self.assertIn("status", json.loads(base64.b64decode(reason[2:])))
+                client.send(answer + "\r\n")
+                self.assertNo(client.finish(tag), "AUTHENTICATIONFAILED")
+            self.assertEqual(client.command("SELECT INBOX").status, "BAD")
+            self.assertOk(client.command(f"AUTHENTICATE {mechanism} {initial(user, self.server.token(user))}"))
+            self.assertOk(client.command("SELECT INBOX"))
 
 
 if __name__ == "__main__":

@@ -27,17 +27,17 @@ class CommandLine(IntegrationTest):
         return path
 
     def test_check_prints_every_problem_with_its_place(self):
-        path = self.file("workers: 0\nbackends:\n  legacy:\n    servers: [\"127.0.0.1:143\"]\n    linger: 3s\n")
+        path = self.file("workers: 0\nbackends:\n  legacy:\n    servers: [\"127.0.0.1:143\"]\n    max_hold: 3s\n")
         status, output = imapmux("check", "--config", path)
         self.assertEqual(status, 1, output)
         self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:1:10: .*workers")
-        self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:5:\d+: .*linger.*not supported in this version")
+        self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:5:\d+: .*max_hold.*not supported in this version")
 
     def test_check_says_where_a_user_goes(self):
         path = self.file("listeners: [{name: imap, bind: \"127.0.0.1:0\", tls: none}]\n"
                          "backends:\n"
-                         "  old: {servers: [\"127.0.0.1:1143\"], tls: none}\n"
-                         "  new: {servers: [\"127.0.0.1:2143\"], tls: none}\n"
+                         "  old: {servers: [\"127.0.0.1:1143\"], tls: none, mailbox_access: exclusive}\n"
+                         "  new: {servers: [\"127.0.0.1:2143\"], tls: none, mailbox_access: exclusive}\n"
                          "routes:\n"
                          "  - {user: \"*@old.example.org\", backend: old, login_as: \"{local}\"}\n"
                          "  - {backend: new}\n")

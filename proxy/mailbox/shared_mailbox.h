@@ -1,0 +1,246 @@
+// One mailbox that clients of one account share: the message table, the views, and its upkeep.
+//
+// Attached: selected on a connection, under a lease of the arbiter. Suspended: the views live on, without
+// connection and lease. One task, keep(), moves it between these states and does what no client's command
+// does: it selects and reads UIDs, learns of new messages, answers NOOPs and polls with one NOOP, idles on
+// the backend, lets go.
+//
+// Owned by its SharedAccount, which runs keep() in its scope, and by sessions that look at it; on that
+// worker's thread. It goes when nobody looks on and its `linger` is over.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mailbox/lease_wait.h"
+#include "mailbox/mailbox_view.h"
+#include "mailbox/shared_connection.h"
+
+namespace imapmux::mailbox {
+
+class SharedAccount;
+
+// A client that has the mailbox open.
+class Viewer : public Party, public base::ListNode {
+ public:
+  MailboxView view;
+  bool read_only = false;  // opened by EXAMINE
+  bool idling = false;     // wants to hear of what changes at once
+  uint32_t recent_told = 0;
+  uint32_t flags_told = 0;  // version of FLAGS and PERMANENTFLAGS
+  // Something changed. Called while `idling`, from no other call of the viewer's.
+  virtual void on_news() noexcept = 0;
+  // What the client was told is not true any more, and there is no way to tell it: it gets BYE.
+  virtual void on_mailbox_changed_identity() noexcept = 0;
+
+ protected:
+  ~Viewer() = default;
+};
+
+class SharedMailbox final : private Party, private SharedConnection::Attachment, private async::ReadyNode {
+ public:
+  SharedMailbox(SharedAccount& account, MailboxKey key, std::string name);
+  ~SharedMailbox();
+
+  // For the account. Ends when nobody needs it any more, or when the account closes.
+  async::Task<> keep();
+  void close();  // the account is going
+  // Its connection is wanted for another mailbox: it is given back at the next opportunity.
+  void give_connection();
+  bool in_use() const { return !viewers_.empty() || !opens_.empty(); }
+  base::Instant last_used() const;
+  // Attached, and nobody has asked for anything for a while.
+  bool resting() const;
+  bool attached() const { return attached_ && !contradicted_; }
+
+  const MailboxKey& key() const { return key_; }
+  HolderId holder() const { return holder_; }
+  SharedConnection& connection() { return *connection_; }  // while attached
+  std::shared_ptr<SharedConnection> shared_connection() { return connection_; }
+
+  // For clients, who give up when `give_up` says so after `nudges` was notified; both outlive the call.
+  // Attaches it by SELECT or EXAMINE if it is not, polls it if it is. Nothing: it is open as asked.
+  async::Task<Refusal> open(LeaseKind kind, async::WaitList& nudges, std::function<bool()> give_up);
+  // Behind open(), in the same turn of the loop.
+  void join(Viewer& viewer);
+  void leave(Viewer& viewer);
+  // What changes is told at once, by Viewer::on_news().
+  void begin_idle(Viewer& viewer);
+  void end_idle(Viewer& viewer);
+  bool alone(const Viewer& viewer) const;
+  size_t viewers() const { return viewers_.size(); }
+  // Attaches it again for a command, if it is suspended. Nothing: it is attached now.
+  async::Task<Refusal> ready(async::WaitList& nudges, std::function<bool()> give_up);
+  // Something happened to it elsewhere: those who idle hear of it soon.
+  void visit_soon();
+  // Waits until the backend was asked what is new: one NOOP (or CHECK) for all who wait. A suspended mailbox
+  // is attached, if that is done within a second.
+  enum class Poll : uint8_t { kNoop, kCheck };
+  async::Task<> poll(Poll kind);
+  // Waits until all UIDs are known that a view may need.
+  async::Task<> complete();
+  // Suspended, and stays so, while one of these lives.
+  class Block {
+   public:
+    explicit Block(std::shared_ptr<SharedMailbox> of);
+    ~Block();
+    Block(Block&& other) noexcept = default;
+    Block& operator=(Block&&) = delete;
+    async::Task<> suspended();
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
+
+  const MessageTable& table() const { return table_; }
+  // A FETCH response that a viewer took said so. Changes are news for the others.
+  void learn(uint32_t number, uint32_t uid, const std::string* flags);
+  // It makes no sense: what the backend has is read anew.
+  void doubt(std::string_view what) { contradiction(what); }
+  void assume_flags(uint32_t number, wire::FlagOperation operation, const FlagSet& flags) {
+    table_.assume_flags(number, operation, flags);
+  }
+  uint32_t recent() const { return std::min(recent_, table_.known()); }
+  uint32_t uid_validity() const { return uid_validity_; }
+  uint32_t uid_next() const;
+  bool read_only() const { return read_only_; }  // even for SELECT
+  bool attached_for_writing() const { return attached_kind_ == LeaseKind::kSelect; }
+  const std::string& flags() const { return flags_; }  // of the untagged FLAGS, with parentheses
+  const std::string& permanent_flags() const { return permanent_flags_; }
+  uint32_t flags_version() const { return flags_version_; }
+  // The number of the first message without \Seen; 0: none, or not known.
+  uint32_t first_unseen() const;
+  // APPENDUID said so.
+  void saw_uid(uint32_t uid);
+
+ private:
+  // Who waits for open(), or for ready(): as the views need it.
+  enum class Wanted : uint8_t { kSelected, kExamined, kAttached };
+  struct Opening : base::ListNode {
+    Opening(Wanted what, async::WaitList& list) : wanted(what), nudges(list) {}
+    void decide(const Refusal& why_not) {
+      unlink();
+      decided = true;
+      refusal = why_not;
+      nudges.notify_all();
+    }
+    Wanted wanted;
+    async::WaitList& nudges;
+    bool decided = false;
+    Refusal refusal;
+  };
+  // Who waits for a poll.
+  struct Polling : base::ListNode {
+    explicit Polling(Poll wanted) : kind(wanted) {}
+    void answered() {
+      unlink();
+      done.set();
+    }
+    Poll kind;
+    async::Event done;
+  };
+  // shared_mailbox.cc
+  async::Task<Refusal> wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up);
+  async::Task<> step();
+  bool wanted() const;
+  bool may_let_go() const;
+  bool must_let_go() const;
+  base::Millis until_next_step() const;
+  async::Task<> look_after();
+  async::Task<> learn_what_is_new(std::shared_ptr<SharedConnection> connection);
+  async::Task<> read_missing_flags(std::shared_ptr<SharedConnection> connection);
+  bool poll_is_due() const;
+  bool idle_goes_on() const;
+  bool anybody_idles() const;
+  uint32_t without_flags();
+  async::Task<> idle_on_backend();
+  bool may_idle() const;
+  bool backend_should_idle() const;
+
+  // shared_mailbox_attach.cc
+  async::Task<> attach();
+  async::Task<Refusal> take_place(LeaseKind kind);
+  async::Task<Refusal> select(LeaseKind kind);
+  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind);
+  async::Task<Refusal> read_messages(std::shared_ptr<SharedConnection> connection);
+  async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
+  bool adopt(MessageTable& fresh);
+  void begin_anew(MessageTable& fresh);
+  void tell_openings(const Refusal& refusal);
+  static void tell_polls(base::IntrusiveList<Polling>& polls);
+  async::Task<> let_go();
+  async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
+  void suspended();
+  bool wants_writing() const;
+  void contradiction(std::string_view what);
+  const config::Backend& config() const;
+  base::Instant now() const;
+
+  // Party: its own turns
+  void on_untagged(const wire::Response& response,
+                   std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_literal(std::string_view) noexcept override {}
+  void on_text(std::string_view, std::optional<backend::LiteralStart>) noexcept override {}
+  bool on_fetch(const SharedMailbox&, const wire::Response&,
+                std::optional<backend::LiteralStart>) noexcept override {
+    return false;
+  }
+  void on_others_wait() noexcept override { wake_.notify_all(); }
+
+  // Attachment
+  Taken on_untagged(Party* party, const wire::Response& response,
+                    std::optional<backend::LiteralStart> literal) noexcept override;
+  Taken on_code(const wire::Response& response);
+  void on_connection_lost(const std::string& reason) noexcept override;
+
+  void run() override;  // tells those who idle
+  void news();
+  MessageTable& heard_table() { return attaching_ ? fresh_ : table_; }
+
+  SharedAccount& account_;
+  const MailboxKey key_;
+  const std::string name_;
+  const HolderId holder_;
+  std::shared_ptr<SharedConnection> connection_;
+
+  bool attached_ = false;
+  bool attaching_ = false;    // what the backend says is about fresh_
+  bool deselecting_ = false;  // what the backend says means nothing any more
+  bool idle_refused_ = false;
+  bool closing_ = false;
+  bool connection_wanted_ = false;
+  bool contradicted_ = false;  // to be attached again by the full path
+  size_t contradictions_ = 0;  // in a row
+  size_t blocks_ = 0;
+  LeaseKind attached_kind_ = LeaseKind::kExamine;
+
+  MessageTable table_;
+  MessageTable fresh_;
+  std::string fetched_flags_;
+  base::Instant attached_since_{};
+  std::vector<uint32_t>* searched_ = nullptr;  // where an inner SEARCH's results go
+  uint32_t recent_ = 0;
+  uint32_t uid_validity_ = 0;
+  uint32_t heard_validity_ = 0;  // of the SELECT that is under way
+  uint32_t uid_next_ = 0;
+  uint32_t heard_next_ = 0;
+  bool read_only_ = false;
+  std::string flags_;
+  std::string permanent_flags_;
+  uint32_t flags_version_ = 0;
+  uint32_t flags_unknowable_ = 0;  // UID of a message whose flags were asked for in vain
+
+  base::IntrusiveList<Viewer> viewers_;
+  base::IntrusiveList<Opening> opens_;
+  base::IntrusiveList<Polling> polls_;
+  async::WaitList wake_;     // of keep()
+  async::WaitList changed_;  // suspended, complete
+  base::Instant alone_since_{};
+  base::Instant last_visit_{};  // the backend was asked what is new
+  base::Instant quiet_since_{};
+  base::Millis visit_pause_{0};  // until a suspended mailbox is visited for those who idle
+};
+
+}  // namespace imapmux::mailbox

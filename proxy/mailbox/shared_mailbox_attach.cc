@@ -1,0 +1,370 @@
+// SharedMailbox: from suspended to attached and back.
+#include <algorithm>
+
+#include "base/log.h"
+#include "mailbox/shared_account.h"
+#include "mailbox/shared_mailbox.h"
+#include "wire/fetch_attributes.h"
+#include "wire/number_lists.h"
+#include "wire/writer.h"
+
+namespace imapmux::mailbox {
+namespace {
+
+using async::Task;
+using base::Millis;
+
+// Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
+// SELECT.
+constexpr uint32_t kFewMessages = 2'000;
+constexpr int kTries = 5;
+// Whoever waits for the mailbox has a limit of his own.
+constexpr Millis kAsLongAsAnybodyWaits{24 * 3'600'000};
+constexpr Millis kGentleWait{1'000};
+
+// A name that nobody has: selecting it fails with NO, which deselects (RFC 3501, 6.3.1) without expunging.
+constexpr std::string_view kNobodysMailbox = "imapmux-8f1d2c7b-no-such-mailbox";
+constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
+
+class Flag {
+ public:
+  explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Flag() { flag_ = false; }
+  Flag(const Flag&) = delete;
+  Flag& operator=(const Flag&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
+
+bool SharedMailbox::wants_writing() const {
+  bool writing = false;
+  opens_.for_each([&](const Opening& opening) { writing = writing || opening.wanted == Wanted::kSelected; });
+  viewers_.for_each([&](const Viewer& viewer) { writing = writing || !viewer.read_only; });
+  return writing;
+}
+
+void SharedMailbox::tell_openings(const Refusal& refusal) {
+  opens_.for_each([&](Opening& opening) { opening.decide(refusal); });
+}
+
+void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
+  polls.for_each([](Polling& polling) { polling.answered(); });
+}
+
+// Everything that selects the mailbox: for the first time, again, or for writing.
+Task<> SharedMailbox::attach() {
+  const bool insisting = !opens_.empty();
+  const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
+  Refusal refusal;
+  try {
+    refusal = co_await take_place(kind);
+    if (!refusal) refusal = co_await select(kind);
+  } catch (const net::ConnectionLost&) {
+    refusal = kGone;
+  }
+  last_visit_ = now();
+  if (refusal) {
+    suspended();
+    // Who waits for a mailbox that is set aside goes on waiting.
+    if (insisting && blocks_ == 0) tell_openings(refusal);
+  } else {
+    attached_ = true;
+    attached_kind_ = kind;
+    attached_since_ = quiet_since_ = now();
+    account_.workplace().arbiter().settle(holder_, key_, kind);
+    tell_openings(std::nullopt);
+  }
+  changed_.notify_all();
+  account_.changed();
+  news();
+}
+
+// The lease, then a connection (the order in which nobody holds what another one waits for).
+Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
+  const bool insisting = !opens_.empty();
+  LeaseWish wish{holder_, {{key_, kind}}, rule_of(config().conflicts)};
+  if (attached_) wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
+  auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
+                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_,
+                                      [this] { return closing_ || blocks_ > 0 || !wanted(); });
+  if (refusal) co_return refusal;
+  if (connection_) co_return std::nullopt;
+  auto found = co_await account_.connection_for(
+      *this, insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle);
+  if (!found.connection) co_return found.problem;
+  connection_ = std::move(found.connection);
+  connection_->attach(this);
+  co_return std::nullopt;
+}
+
+// In a turn of its own. Nothing: what the backend has is in the table now, and the views know the difference.
+Task<Refusal> SharedMailbox::select(LeaseKind kind) {
+  const auto connection = connection_;
+  auto mine = co_await connection->turn(*this);
+  if (!mine || connection != connection_) co_return std::string(kGone);
+  const TurnEnd end(connection, *this);
+  auto refusal = co_await select_in_turn(connection, kind);
+  co_return refusal;
+}
+
+Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind) {
+  const Flag attaching(attaching_);
+  fresh_ = MessageTable();
+  heard_validity_ = heard_next_ = 0;
+  const bool contradicted_before = std::exchange(contradicted_, false);
+  std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
+  wire::write_string(text, name_);
+  auto reply = co_await connection->run(*this, std::move(text));
+  if (!reply.ok()) co_return backend::to_text(reply);
+  read_only_ = reply.code == "READ-ONLY";
+  auto refusal = co_await read_messages(connection);
+  if (refusal) co_return refusal;
+  if (contradicted_ || !adopt(fresh_)) {
+    base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
+                    contradicted_before ? "contradicts itself again" : "is not what it was");
+    viewers_.for_each([](Viewer& viewer) {
+      viewer.unlink();
+      viewer.on_mailbox_changed_identity();
+    });
+    alone_since_ = now();
+    begin_anew(fresh_);
+  }
+  contradicted_ = false;
+  fresh_ = MessageTable();
+  co_return std::nullopt;
+}
+
+void SharedMailbox::begin_anew(MessageTable& fresh) {
+  table_ = std::move(fresh);
+  uid_next_ = heard_next_;
+  uid_validity_ = heard_validity_;
+}
+
+Task<Refusal> SharedMailbox::read_messages(std::shared_ptr<SharedConnection> connection) {
+  for (int tries = 0; !fresh_.complete() && tries < kTries; ++tries) {
+    std::string text = "UID FETCH " + std::to_string(fresh_.last_uid() + 1) + ":* (UID FLAGS)";
+    std::vector<uint32_t> uids;
+    const bool uids_first = tries == 0 && fresh_.exists() > kFewMessages;
+    if (uids_first) {
+      text = "UID SEARCH ALL";
+      searched_ = &uids;
+    }
+    auto reply = co_await ask(connection, std::move(text));
+    if (!reply.ok()) co_return "NO [UNAVAILABLE] The mail server does not tell what is in the mailbox";
+    if (!uids_first) continue;
+    std::sort(uids.begin(), uids.end());
+    if (uids.size() != fresh_.exists()) continue;  // it changes meanwhile: the long way
+    for (uint32_t i = 0; i < uids.size(); ++i)
+      if (!fresh_.learn_uid(i + 1, uids[i])) contradiction("UIDs that do not ascend");
+  }
+  if (!fresh_.complete()) co_return "NO [UNAVAILABLE] The mail server contradicts itself";
+  co_return std::nullopt;
+}
+
+// An inner SEARCH's results go nowhere once it has ended, however it ends.
+Task<backend::TaggedReply> SharedMailbox::ask(std::shared_ptr<SharedConnection> connection,
+                                              std::string text) {
+  struct Deaf {
+    ~Deaf() { ears = nullptr; }
+    std::vector<uint32_t>*& ears;
+  };
+  const Deaf deaf{searched_};
+  auto reply = co_await connection->run(*this, std::move(text));
+  co_return reply;
+}
+
+// The full path: whatever the difference is, it becomes EXPUNGE, EXISTS and changes of flags. False: there is
+// no such difference, a view can't come from there to here.
+bool SharedMailbox::adopt(MessageTable& fresh) {
+  if (viewers_.empty()) {
+    begin_anew(fresh);
+    return true;
+  }
+  if (uid_validity_ != heard_validity_) return false;
+  for (uint32_t number = table_.exists(); number > 0; --number) {
+    const uint32_t uid = table_.uid(number);
+    if (uid != 0 && fresh.number_of(uid) != 0) continue;
+    viewers_.for_each([&](Viewer& viewer) { viewer.view.on_expunge(number); });
+    table_.expunge(number);
+  }
+  for (uint32_t number = 1; number <= table_.exists(); ++number)
+    if (table_.uid(number) != fresh.uid(number)) return false;  // a message came between two others
+  table_.grow_to(fresh.exists());
+  for (uint32_t number = 1; number <= fresh.exists(); ++number) {
+    table_.learn_uid(number, fresh.uid(number));
+    if (fresh.knows_flags(number)) table_.learn_flags(number, fresh.flags_text(number));
+  }
+  uid_next_ = std::max(uid_next_, heard_next_);
+  return true;
+}
+
+Task<> SharedMailbox::let_go() {
+  const auto connection = connection_;
+  auto mine = co_await connection->turn(*this);
+  if (!mine) co_return;
+  const TurnEnd end(connection, *this);
+  if (connection != connection_ || !may_let_go()) co_return;
+  {
+    const Flag deselecting(deselecting_);
+    co_await deselect(connection);
+  }
+  if (connection == connection_) suspended();
+}
+
+// Without expunging, whatever the server can: never CLOSE in read-write state.
+Task<> SharedMailbox::deselect(std::shared_ptr<SharedConnection> connection) {
+  if (connection->capabilities().has("UNSELECT")) {
+    auto reply = co_await connection->run(*this, std::string("UNSELECT"));
+    if (reply.ok()) co_return;
+  }
+  if (attached_for_writing()) {
+    auto reply = co_await connection->run(*this, "SELECT " + std::string(kNobodysMailbox));
+    if (reply.status == wire::ResponseName::kNo) co_return;
+    // BAD does not deselect, and OK would be a surprise: the long way.
+    std::string text = "EXAMINE ";
+    wire::write_string(text, name_);
+    auto examined = co_await connection->run(*this, std::move(text));
+    if (examined.status == wire::ResponseName::kNo) co_return;  // that deselects too
+    if (!examined.ok()) {
+      connection->abort("the mailbox can't be closed without expunging");
+      co_return;
+    }
+  }
+  co_await connection->run(*this, std::string("CLOSE"));
+}
+
+// However it came to that: no connection, no lease.
+void SharedMailbox::suspended() {
+  attached_ = false;
+  connection_wanted_ = false;
+  contradicted_ = false;
+  if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
+  account_.workplace().arbiter().release(holder_, key_);
+  tell_polls(polls_);
+  last_visit_ = now();
+  changed_.notify_all();
+  account_.changed();
+}
+
+void SharedMailbox::contradiction(std::string_view what) {
+  if (!contradicted_)
+    base::log::warn("backend {}: mailbox {} of {}: the server contradicts itself: {}", config().name,
+                    key_.mailbox, account_.login_name(), what);
+  contradicted_ = true;
+  wake_.notify_all();
+}
+
+void SharedMailbox::on_connection_lost(const std::string&) noexcept {
+  connection_.reset();
+  attached_ = connection_wanted_ = contradicted_ = false;
+  account_.workplace().arbiter().release(holder_, key_);
+  // The proxy does not fight with a session outside it, which may have severed this one.
+  visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));
+  tell_polls(polls_);
+  last_visit_ = now();
+  wake_.notify_all();
+  changed_.notify_all();
+}
+
+SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
+    Party* party, const wire::Response& response, std::optional<backend::LiteralStart> literal) noexcept {
+  using Name = wire::ResponseName;
+  auto& table = heard_table();
+  switch (response.name) {
+    case Name::kExists:
+      if (deselecting_) return Taken::kByMailbox;
+      if (!table.grow_to(response.number)) contradiction("EXISTS shrinks");
+      if (!attaching_) news();
+      return Taken::kByMailbox;
+    case Name::kRecent:
+      recent_ = response.number;
+      return Taken::kByMailbox;
+    case Name::kExpunge:
+      if (deselecting_) return Taken::kByMailbox;
+      if (!attaching_ && response.number > 0 && response.number <= table.exists())
+        viewers_.for_each([&](Viewer& viewer) { viewer.view.on_expunge(response.number); });
+      if (!table.expunge(response.number)) contradiction("EXPUNGE beyond the last message");
+      if (!attaching_) news();
+      return Taken::kByMailbox;
+    case Name::kVanished:
+      contradiction("VANISHED, which nobody asked for");
+      return Taken::kByMailbox;
+    case Name::kFlags:
+      if (flags_ != response.arguments) {
+        flags_ = response.arguments;
+        ++flags_version_;
+        if (!attaching_) news();
+      }
+      return Taken::kByMailbox;
+    case Name::kFetch: {
+      if (deselecting_) return Taken::kByMailbox;
+      if (!attaching_ && party && party != this && party->on_fetch(*this, response, literal))
+        return Taken::kByParty;
+      uint32_t uid = 0;
+      bool has_flags = false;
+      if (!literal && wire::read_fetch(response.arguments, uid, fetched_flags_, has_flags))
+        learn(response.number, uid, has_flags ? &fetched_flags_ : nullptr);
+      return Taken::kByMailbox;
+    }
+    case Name::kSearch:
+      if (party != this) return Taken::kNo;
+      if (searched_ && !wire::read_numbers(response.arguments, *searched_)) searched_->clear();
+      return Taken::kByMailbox;
+    case Name::kOk:
+      return on_code(response);
+    default:
+      return Taken::kNo;
+  }
+}
+
+SharedConnection::Attachment::Taken SharedMailbox::on_code(const wire::Response& response) {
+  const auto is = [&](std::string_view code) { return base::equals_ignore_case(response.code, code); };
+  wire::TokenReader arguments(response.code_arguments);
+  if (is("PERMANENTFLAGS")) {
+    if (permanent_flags_ != response.code_arguments) {
+      permanent_flags_ = response.code_arguments;
+      ++flags_version_;
+      if (!attaching_) news();
+    }
+  } else if (is("UIDVALIDITY")) {
+    const auto validity = arguments.number().value_or(0);
+    if (attaching_) {
+      heard_validity_ = validity;
+    } else if (!deselecting_ && validity != uid_validity_) {
+      contradiction("another UIDVALIDITY");
+    }
+  } else if (is("UIDNEXT")) {
+    const auto next = arguments.number().value_or(0);
+    if (attaching_) {
+      heard_next_ = next;
+    } else if (!deselecting_) {
+      uid_next_ = std::max(uid_next_, next);
+    }
+  } else if (!is("UNSEEN") && !is("HIGHESTMODSEQ") && !is("NOMODSEQ") && !is("CLOSED") && !is("READ-ONLY") &&
+             !is("READ-WRITE")) {
+    return Taken::kNo;
+  }
+  return Taken::kByMailbox;
+}
+
+void SharedMailbox::on_untagged(const wire::Response& response,
+                                std::optional<backend::LiteralStart>) noexcept {
+  base::log::debug("backend {}: {} says: {}", config().name, key_.mailbox, response.line);
+}
+
+void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flags) {
+  auto& table = heard_table();
+  const auto changes = table.changes();
+  const auto known = table.known();
+  if (uid != 0 && !table.learn_uid(number, uid)) {
+    contradiction("the UID of a message changed");
+    return;
+  }
+  if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
+  if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
+}
+
+}  // namespace imapmux::mailbox

@@ -1,0 +1,336 @@
+// SharedSession: what the backend answers, from its UIDs and numbers to the client's.
+#include <algorithm>
+
+#include "base/log.h"
+#include "session/capability_list.h"
+#include "session/shared_session.h"
+#include "wire/number_lists.h"
+
+namespace imapmux::session {
+namespace {
+
+using backend::LiteralStart;
+using wire::ResponseName;
+using wire::Verb;
+
+bool by_uid(Verb verb) {
+  return wire::info(verb).name.starts_with("UID ");
+}
+
+bool is_store(Verb verb) {
+  return verb == Verb::kStore || verb == Verb::kUidStore;
+}
+
+// What is about a mailbox, and is no answer to a command: where no mailbox of ours is open it means nothing.
+bool is_about_a_mailbox(ResponseName name) {
+  switch (name) {
+    case ResponseName::kExists:
+    case ResponseName::kRecent:
+    case ResponseName::kExpunge:
+    case ResponseName::kVanished:
+    case ResponseName::kFetch:
+    case ResponseName::kFlags:
+    case ResponseName::kCapability:
+    case ResponseName::kEnabled:
+    case ResponseName::kId:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void SharedSession::on_untagged(const wire::Response& response,
+                                std::optional<LiteralStart> literal) noexcept {
+  fetch_is_passed_ = false;
+  fetch_number_ = 0;
+  switch (response.name) {
+    case ResponseName::kSearch:
+    case ResponseName::kSort:
+    case ResponseName::kThread:
+      on_found(response);
+      return;
+    case ResponseName::kOk:
+    case ResponseName::kNo:
+    case ResponseName::kBad:
+      if (!is_hidden_code(response.code)) client_.writer().pass_line(response.line);
+      return;
+    default:
+      break;
+  }
+  if (is_about_a_mailbox(response.name)) return;
+  fetch_is_passed_ = literal.has_value();
+  if (literal) {
+    client_.writer().pass_start(response.line, *literal);
+  } else {
+    client_.writer().pass_line(response.line);
+  }
+  hold_back_if_slow();
+}
+
+void SharedSession::on_literal(std::string_view octets) noexcept {
+  if (!fetch_is_passed_) return;
+  client_.writer().pass_literal(octets);
+  hold_back_if_slow();
+}
+
+void SharedSession::on_text(std::string_view text, std::optional<LiteralStart> literal) noexcept {
+  if (!fetch_is_passed_) return;
+  auto& writer = client_.writer();
+  if (fetch_number_ == 0) {  // no FETCH: it is passed on as it comes
+    writer.pass_text(text, literal ? &*literal : nullptr);
+    return;
+  }
+  body_.clear();
+  if (!attributes_.piece(text, body_) || (!literal && !attributes_.complete())) {
+    break_off("The mail server can't be understood");
+    return;
+  }
+  writer.pass_text(body_, literal ? &*literal : nullptr);
+  if (literal) return;
+  fetched(fetch_number_, attributes_.uid(), attributes_.has_flags() ? &attributes_.flags() : nullptr);
+  fetch_number_ = 0;
+}
+
+wire::FetchWishes SharedSession::wishes() const {
+  wire::FetchWishes wishes{.uid = false};
+  for (const auto& relayed : in_flight_) {
+    if (!relayed.sent) continue;
+    wishes.uid = wishes.uid || relayed.wants_uid;
+    wishes.body_is_rfc822 = wishes.body_is_rfc822 || relayed.renames_body;
+    wishes.body_text_is_rfc822_text = wishes.body_text_is_rfc822_text || relayed.renames_body_text;
+    wishes.renamed_from_0 = wishes.renamed_from_0 || relayed.renamed_from_0;
+  }
+  return wishes;
+}
+
+bool SharedSession::on_fetch(const mailbox::SharedMailbox& mailbox, const wire::Response& response,
+                             std::optional<LiteralStart> literal) noexcept {
+  if (mailbox_.get() != &mailbox || !Viewer::linked()) return false;
+  fetch_number_ = 0;
+  fetch_is_passed_ = false;
+  if (literal) {
+    begin_fetch(response, *literal);
+  } else {
+    whole_fetch(response);
+  }
+  hold_back_if_slow();
+  return true;
+}
+
+// The client has to know of a message before it sees it.
+uint32_t SharedSession::shown_as(uint32_t number) {
+  const uint32_t mine = view.to_view(number);
+  if (mine > view.count()) tell_exists(std::max(number, mailbox_->table().known()));
+  return mine;
+}
+
+void SharedSession::whole_fetch(const wire::Response& response) {
+  const uint32_t number = response.number;
+  auto wanted = wishes();
+  const bool echoes = std::any_of(in_flight_.begin(), in_flight_.end(),
+                                  [](const Relayed& one) { return one.sent && one.echo_comes; });
+  if (echoes) {
+    uint32_t uid = 0;
+    bool has_flags = false;
+    if (wire::read_fetch(response.arguments, uid, fetch_flags_, has_flags) && has_flags)
+      wanted.flags = !is_withheld(number, uid, fetch_flags_);
+  }
+  body_.clear();
+  attributes_.begin(wanted);
+  const bool understood = attributes_.piece(response.arguments, body_) && attributes_.complete();
+  if (!understood || number == 0 || number > mailbox_->table().exists()) {
+    mailbox_->doubt("a FETCH response that makes no sense");
+    return;
+  }
+  const uint32_t uid = attributes_.uid();
+  const uint32_t known = mailbox_->table().uid(number);
+  const auto* flags = attributes_.has_flags() ? &attributes_.flags() : nullptr;
+  if (uid != 0 && known != 0 && uid != known) {
+    mailbox_->learn(number, uid, nullptr);  // which it will not believe
+    return;
+  }
+  if (flags) tell_flags(number);
+  fetched(number, uid, flags);
+  const uint32_t mine = shown_as(number);
+  if (!attributes_.nothing_left()) client_.writer().untagged_fetch(mine, body_);
+}
+
+// What the backend says of a message is in the table, and this client was told it.
+void SharedSession::fetched(uint32_t number, uint32_t uid, const std::string* flags) {
+  const auto& table = mailbox_->table();
+  const bool up_to_date = view.mark() == table.changes();
+  mailbox_->learn(number, uid, flags);
+  if (up_to_date) view.told_flags(table.changes());
+}
+
+void SharedSession::begin_fetch(const wire::Response& response, const LiteralStart& literal) {
+  const uint32_t number = response.number;
+  body_.clear();
+  attributes_.begin(wishes());
+  if (number == 0 || number > mailbox_->table().exists() || !attributes_.piece(response.arguments, body_)) {
+    mailbox_->doubt("a FETCH response that makes no sense");
+    return;
+  }
+  const uint32_t uid = attributes_.uid();
+  const uint32_t known = mailbox_->table().uid(number);
+  if (uid != 0 && known != 0 && uid != known) {
+    mailbox_->learn(number, uid, nullptr);
+    return;
+  }
+  if (uid != 0) mailbox_->learn(number, uid, nullptr);
+  tell_flags(0);  // this response need not say them
+  fetch_number_ = number;
+  fetch_is_passed_ = true;
+  client_.writer().begin_fetch(shown_as(number), body_, literal);
+}
+
+// An echo that this client did not ask for: it is taken out if it says no more than the client knows.
+bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const {
+  const auto& table = mailbox_->table();
+  if (number == 0 || number > table.exists()) return false;
+  if (!table.knows_flags(number) || table.changed_after(number, view.mark())) return false;
+  const auto now = mailbox::FlagSet::parse(flags);
+  if (!now) return false;
+  if (uid == 0) uid = table.uid(number);
+  bool withheld = false;
+  for (const auto& relayed : in_flight_) {
+    if (!relayed.sent || !is_store(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
+    if (!relayed.silent) return false;
+    if (table.flags(number).after(relayed.operation, relayed.flags) == *now) withheld = true;
+  }
+  return withheld;
+}
+
+void SharedSession::on_found(const wire::Response& response) {
+  if (found_) {
+    wire::read_numbers(response.arguments, *found_);
+    return;
+  }
+  const auto asked = std::find_if(in_flight_.begin(), in_flight_.end(), [](const Relayed& one) {
+    return one.sent && wire::info(one.verb).family == wire::Family::kSearch;
+  });
+  if (asked == in_flight_.end()) return;
+  asked->answered = true;
+  if (by_uid(asked->verb) && !asked->extended) {
+    client_.writer().pass_line(response.line);
+  } else if (response.name == ResponseName::kThread) {
+    const auto threads =
+        wire::map_threads(response.arguments, [this](uint32_t uid) { return number_of(uid); });
+    if (threads) client_.writer().untagged(threads->empty() ? "THREAD" : "THREAD " + *threads);
+  } else if (asked->extended) {
+    wire::read_numbers(response.arguments, asked->found);
+  } else {
+    std::vector<uint32_t> found;
+    wire::read_numbers(response.arguments, found);
+    std::string line(response.name == ResponseName::kSort ? "SORT" : "SEARCH");
+    for (const uint32_t uid : found) {
+      const uint32_t number = number_of(uid);
+      if (number == 0) continue;
+      line += ' ';
+      line += std::to_string(number);
+    }
+    client_.writer().untagged(line);
+  }
+  hold_back_if_slow();
+}
+
+// The client's number of what was found; 0: it does not know of it, and can't yet.
+uint32_t SharedSession::number_of(uint32_t uid) {
+  const uint32_t number = mailbox_->table().number_of(uid);
+  return number == 0 ? 0 : shown_as(number);
+}
+
+void SharedSession::write_results(Relayed& relayed) {
+  if (relayed.extended) {
+    auto& found = relayed.found;
+    const bool uids = by_uid(relayed.verb);
+    if (!uids) {
+      for (auto& uid : found) uid = number_of(uid);
+      std::erase(found, 0U);
+    }
+    client_.writer().untagged(
+        wire::write_esearch(relayed.tag, std::move(found), relayed.options,
+                            uids ? wire::Numbering::kUids : wire::Numbering::kSequenceNumbers));
+    found = {};
+  } else if (!relayed.answered && wire::info(relayed.verb).family == wire::Family::kSearch) {
+    // Nothing found: servers may say so by silence, but clients wait for the word.
+    const auto name = wire::info(relayed.verb).name;
+    client_.writer().untagged(by_uid(relayed.verb) ? name.substr(4) : name);
+  }
+}
+
+void SharedSession::Relayed::on_tagged(const wire::Response& response) noexcept {
+  session.complete(*this, response);
+}
+
+void SharedSession::complete(Relayed& relayed, const wire::Response& response) {
+  const auto verb = relayed.verb;
+  const bool ok = response.name == ResponseName::kOk;
+  const bool some_gone = in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers);
+  if (ok && in_mailbox()) write_results(relayed);
+  if (ok && in_mailbox() && is_store(verb) && relayed.silent && !relayed.echo_comes) assume(relayed);
+  auto reply = backend::to_reply(response);
+  if (ok && some_gone && verb == Verb::kFetch) {
+    reply.code = "EXPUNGEISSUED";  // RFC 2180, 4.1
+    reply.text = "Some of the messages are gone";
+  } else if (ok && some_gone && verb == Verb::kStore && !relayed.silent) {
+    reply.status = ResponseName::kNo;  // RFC 2180, 4.2
+    reply.code = "EXPUNGEISSUED";
+    reply.text = "Some of the messages are gone";
+  }
+  const std::string tag = std::move(relayed.tag);
+  drop(relayed);
+  tell_before(verb);
+  client_.writer().tagged(tag, reply);
+  hold_back_if_slow();
+  progress_.notify_all();
+}
+
+// Nobody else looks on, so that no echo was asked for.
+void SharedSession::assume(const Relayed& relayed) {
+  const auto& table = mailbox_->table();
+  const auto uids = relayed.uids.resolved(table.last_uid());
+  for (const auto range : uids.ranges()) {
+    for (uint32_t number = table.first_from(range.first);
+         number <= table.known() && table.uid(number) <= range.last; ++number)
+      mailbox_->assume_flags(number, relayed.operation, relayed.flags);
+  }
+}
+
+void SharedSession::Relayed::on_lost(const std::string&) noexcept {
+  auto& owner = session;
+  const std::string whose = std::move(tag);
+  owner.drop(*this);
+  if (owner.client_.writer().inside_response()) {
+    owner.break_off("[UNAVAILABLE] The mail server has gone in the middle of a message");
+    return;
+  }
+  const bool unknown = is_store(verb);
+  owner.client_.writer().tagged(whose,
+                                unknown ? "NO [UNAVAILABLE] The mail server has gone, the outcome is unknown"
+                                        : "NO [UNAVAILABLE] The mail server has gone");
+  owner.progress_.notify_all();
+}
+
+void SharedSession::on_news() noexcept {
+  if (client_.writer().unsent() > net::Stream::kHighWatermark) return;  // told when it has read what it has
+  tell(Expunges::kTold);
+}
+
+void SharedSession::on_mailbox_changed_identity() noexcept {
+  break_off("[UNAVAILABLE] Mailbox changed identity");
+}
+
+void SharedSession::on_alert(std::string_view line) noexcept {
+  client_.writer().pass_line(line);
+}
+
+void SharedSession::break_off(std::string_view why) {
+  if (client_.state() == State::kLogout) return;
+  client_.say_bye(why);
+  client_.end(std::string(why));
+}
+
+}  // namespace imapmux::session

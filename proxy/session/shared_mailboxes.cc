@@ -1,0 +1,304 @@
+// SharedSession: the commands that open, close and change mailboxes.
+#include <algorithm>
+
+#include "session/command_check.h"
+#include "session/shared_session.h"
+#include "wire/mailbox_name.h"
+#include "wire/writer.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using backend::TaggedReply;
+using mailbox::LeaseKind;
+using mailbox::LeaseRequest;
+using mailbox::SharedMailbox;
+using wire::Verb;
+
+std::string quoted(std::string_view name) {
+  std::string text;
+  wire::write_string(text, name);
+  return text;
+}
+
+}  // namespace
+
+SharedSession::Hold::Hold(std::shared_ptr<mailbox::SharedAccount> of)
+    : account(std::move(of)), holder(account->workplace().next_holder()) {}
+
+SharedSession::Hold::~Hold() {
+  account->workplace().arbiter().release_all(holder);
+  if (copies) account->set_copying(false);
+}
+
+Task<SharedSession::Refusal> SharedSession::know_names() {
+  auto known = co_await account_->know_names();
+  if (!known) co_return "NO [UNAVAILABLE] The mail server can't be reached";
+  co_return std::nullopt;
+}
+
+Task<SharedSession::Refusal> SharedSession::lease(std::vector<LeaseRequest> requests,
+                                                  std::shared_ptr<Hold> hold) {
+  for (auto& block : hold->blocks) co_await block.suspended();
+  const auto& config = account_->config();
+  client_.waiting_for("mailbox " + requests.front().key.mailbox);
+  mailbox::LeaseWish wish{hold->holder, std::move(requests), mailbox::rule_of(config.conflicts)};
+  auto refusal = co_await mailbox::take_leases(account_->workplace(), std::move(wish), config.lease_wait,
+                                               client_.nudges(), [this] { return client_.giving_up(); });
+  client_.waiting_for("");
+  if (refusal) client_.host().shared().counters.in_use.fetch_add(1, std::memory_order_relaxed);
+  co_return refusal;
+}
+
+// RFC 3501, 6.3.1: whatever becomes of it, the mailbox that was selected is no more.
+Task<> SharedSession::select(Entry entry) {
+  const auto& command = entry.command;
+  const auto name = opened_mailboxes(command).front();
+  const bool had_one = in_mailbox() || vanished_;
+  leave_selected_state();
+  if (had_one) client_.writer().untagged("OK [CLOSED] Previous mailbox closed");
+  auto unknown = co_await know_names();
+  if (unknown) {
+    answer(command, *unknown);
+    co_return;
+  }
+  const auto key = account_->naming().key(name);
+  const auto open = account_->mailbox(key, name);
+  const auto kind = command.verb == Verb::kSelect ? LeaseKind::kSelect : LeaseKind::kExamine;
+  client_.waiting_for("mailbox " + key.mailbox);
+  auto refusal = co_await open->open(kind, client_.nudges(), [this] { return client_.giving_up(); });
+  client_.waiting_for("");
+  if (refusal) {
+    answer(command, *refusal);
+    co_return;
+  }
+  // The view is what is told in the same turn of the loop.
+  mailbox_ = open;
+  read_only = command.verb == Verb::kExamine;
+  mailbox_->join(*this);
+  client_.now_in(key.mailbox);
+  client_.enter(State::kSelected);
+  show_mailbox(command);
+}
+
+void SharedSession::show_mailbox(const wire::Command& command) {
+  auto& writer = client_.writer();
+  const bool for_reading = read_only || mailbox_->read_only();
+  if (!mailbox_->flags().empty()) writer.untagged("FLAGS " + mailbox_->flags());
+  writer.untagged(std::to_string(view.count()) + " EXISTS");
+  writer.untagged(std::to_string(recent_told) + " RECENT");
+  if (const auto unseen = mailbox_->first_unseen(); unseen != 0)
+    writer.untagged("OK [UNSEEN " + std::to_string(unseen) + "] First unseen");
+  writer.untagged("OK [UIDVALIDITY " + std::to_string(mailbox_->uid_validity()) + "] UIDs valid");
+  writer.untagged("OK [UIDNEXT " + std::to_string(mailbox_->uid_next()) + "] Predicted next UID");
+  if (for_reading) {
+    writer.untagged("OK [PERMANENTFLAGS ()] No flags permitted");
+  } else if (!mailbox_->permanent_flags().empty()) {
+    writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
+  }
+  const std::string name(wire::info(command.verb).name);
+  writer.tagged(command.tag, (for_reading ? "OK [READ-ONLY] " : "OK [READ-WRITE] ") + name + " completed");
+}
+
+// Expunges for everybody, silently for this client; it leaves in any case.
+Task<> SharedSession::close(Entry entry) {
+  if (in_mailbox() && !read_only && !mailbox_->read_only()) {
+    const auto open = mailbox_;
+    mailbox_->leave(*this);  // what goes is not told any more
+    co_await run_in(open, "EXPUNGE", nullptr);
+  }
+  leave_selected_state();
+  answer(entry.command, "OK CLOSE completed");
+}
+
+Task<> SharedSession::status(Entry entry) {
+  const auto& command = entry.command;
+  auto unknown = co_await know_names();
+  if (unknown) {
+    answer(command, *unknown);
+    co_return;
+  }
+  const auto key = account_->naming().key(opened_mailboxes(command).front());
+  if (auto open = account_->find(key)) {
+    co_await status_of_open(std::move(entry), std::move(open));
+    co_return;
+  }
+  auto hold = std::make_shared<Hold>(account_);
+  std::vector<LeaseRequest> requests{{key, LeaseKind::kStatus}};
+  auto refusal = co_await lease(std::move(requests), hold);
+  if (refusal) {
+    answer(command, *refusal);
+    co_return;
+  }
+  auto reply = co_await run_anywhere(command.text, std::move(hold));
+  answer(command, reply);
+}
+
+// RFC 2683, 3.1.1: STATUS of a selected mailbox makes legacy servers answer stale numbers, complain, or sever
+// the session. The same numbers come from NOOP, the table and SEARCH.
+Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
+  const auto& command = entry.command;
+  auto refusal = co_await ready(open);
+  if (refusal) {
+    answer(command, *refusal);
+    co_return;
+  }
+  co_await open->poll(SharedMailbox::Poll::kNoop);
+  std::string line = "STATUS " + quoted(opened_mailboxes(command).front()) + " (";
+  std::string separator;
+  for (const auto& item : status_items(command)) {
+    uint32_t value = 0;
+    if (item == "MESSAGES") {
+      value = open->table().known();
+    } else if (item == "RECENT") {
+      value = open->recent();
+    } else if (item == "UIDVALIDITY") {
+      value = open->uid_validity();
+    } else if (item == "UIDNEXT") {
+      value = open->uid_next();
+    } else if (item == "UNSEEN") {
+      auto unseen = co_await count_unseen(open);
+      if (!unseen) {
+        answer(command, "NO [UNAVAILABLE] The mail server does not tell");
+        co_return;
+      }
+      value = *unseen;
+    }
+    line += separator + item + " " + std::to_string(value);
+    separator = " ";
+  }
+  client_.writer().untagged(line + ")");
+  answer(command, "OK STATUS completed");
+}
+
+Task<std::optional<uint32_t>> SharedSession::count_unseen(std::shared_ptr<SharedMailbox> open) {
+  std::vector<uint32_t> unseen;
+  struct Listening {
+    ~Listening() { to = nullptr; }
+    std::vector<uint32_t>*& to;
+  };
+  const Listening listening{found_};
+  found_ = &unseen;
+  auto reply = co_await run_in(open, "UID SEARCH UNSEEN", nullptr);
+  if (!reply.ok()) co_return std::nullopt;
+  co_return static_cast<uint32_t>(unseen.size());
+}
+
+Task<> SharedSession::copy(Entry entry) {
+  const auto& command = entry.command;
+  const auto& info = wire::info(command.verb);
+  auto unknown = co_await know_names();
+  if (!unknown) unknown = co_await numbers_known();
+  if (unknown) {
+    answer(command, *unknown);
+    co_return;
+  }
+  auto reader = command.reader();
+  std::string set(reader.atom().value_or(""));
+  if (!info.name.starts_with("UID ")) {
+    const auto messages = view.messages(*wire::SequenceSet::parse(set), mailbox_->table());
+    if (messages.invalid) {
+      answer(command, "BAD There is no message of that number");
+      co_return;
+    }
+    if (messages.ghosts) {  // RFC 2180, 4.4.1: nothing is copied
+      answer(command, "NO [EXPUNGEISSUED] Some of the messages are gone");
+      co_return;
+    }
+    set = messages.uids.to_string();
+  }
+  reader.space();
+  const auto name = opened_mailboxes(command).front();
+  const bool moves = command.verb == Verb::kMove || command.verb == Verb::kUidMove;
+  auto reply = co_await copy_to(account_->naming().key(name),
+                                (moves ? "UID MOVE " : "UID COPY ") + set + " " + quoted(name));
+  answer(command, reply);
+}
+
+Task<TaggedReply> SharedSession::copy_to(mailbox::MailboxKey target, std::string text) {
+  if (is_open(target)) {
+    auto reply = co_await run_in(mailbox_, std::move(text), nullptr);
+    co_await mailbox_->poll(SharedMailbox::Poll::kNoop);
+    co_return reply;
+  }
+  // Two at once, each between mailboxes that the other one needs, would wait for each other.
+  while (account_->copying()) co_await account_->changes().wait();
+  auto hold = std::make_shared<Hold>(account_);
+  hold->copies = true;
+  account_->set_copying(true);
+  const auto open = account_->find(target);
+  if (open) hold->blocks.emplace_back(open);  // never are two connections in one mailbox
+  std::vector<LeaseRequest> requests{{target, LeaseKind::kAppend}};
+  auto refusal = co_await lease(std::move(requests), hold);
+  if (refusal) co_return as_reply(*refusal);
+  auto reply = co_await run_in(mailbox_, std::move(text), std::move(hold));
+  if (open) open->visit_soon();
+  co_return reply;
+}
+
+Task<> SharedSession::restructure(Entry entry) {
+  const auto& command = entry.command;
+  auto unknown = co_await know_names();
+  if (unknown) {
+    answer(command, *unknown);
+    co_return;
+  }
+  auto hold = std::make_shared<Hold>(account_);
+  std::vector<LeaseRequest> requests;
+  std::vector<std::shared_ptr<SharedMailbox>> affected;
+  for (const auto& name : opened_mailboxes(command)) {
+    const auto key = account_->naming().key(name);
+    requests.push_back({key, LeaseKind::kRestructure});
+    if (auto open = account_->find(key)) affected.push_back(std::move(open));
+    for (auto& open : account_->inferiors(key)) affected.push_back(std::move(open));
+  }
+  for (const auto& open : affected) {
+    const size_t mine = open == mailbox_ ? 1 : 0;
+    if (open->viewers() > mine) {  // RFC 2180, 3.1
+      answer(command, "NO [INUSE] Mailbox is in use by another session");
+      co_return;
+    }
+  }
+  // RENAME takes what is below along, DELETE leaves it (RFC 3501, 6.3.4 and 6.3.5).
+  const auto& first = requests.front().key;
+  const bool takes_inferiors = command.verb == Verb::kRename;
+  const bool own =
+      in_mailbox() &&
+      (is_open(first) || (takes_inferiors && mailbox_->key().scope == first.scope &&
+                          wire::is_inferior(mailbox_->key().mailbox, first.mailbox, account_->delimiter())));
+  // Nobody opens them meanwhile, and servers refuse to delete what is selected, or say BYE later.
+  for (const auto& open : affected) hold->blocks.emplace_back(open);
+  auto refusal = co_await lease(std::move(requests), hold);
+  if (refusal) {
+    answer(command, *refusal);
+    co_return;
+  }
+  auto reply = co_await run_anywhere(command.text, std::move(hold));
+  if (own && reply.ok()) {
+    detach();
+    vanished_ = true;
+  }
+  answer(command, reply);
+}
+
+Task<> SharedSession::name_space(Entry entry) {
+  if (account_->capabilities().has("NAMESPACE")) {
+    co_await general(std::move(entry));
+    co_return;
+  }
+  auto unknown = co_await know_names();
+  if (unknown) {
+    answer(entry.command, *unknown);
+    co_return;
+  }
+  std::string delimiter = "NIL";
+  if (const char c = account_->delimiter()) {
+    delimiter.clear();
+    wire::write_quoted(delimiter, std::string_view(&c, 1));
+  }
+  client_.writer().untagged("NAMESPACE ((\"\" " + delimiter + ")) NIL NIL");
+  answer(entry.command, "OK NAMESPACE completed");
+}
+
+}  // namespace imapmux::session

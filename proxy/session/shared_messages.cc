@@ -1,0 +1,227 @@
+// SharedSession: commands on messages, from the client's numbers to the backend's UIDs.
+#include <algorithm>
+
+#include "session/shared_session.h"
+#include "wire/search_keys.h"
+#include "wire/writer.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using wire::SequenceSet;
+using wire::Verb;
+
+constexpr size_t kMostInFlight = 256;
+constexpr std::string_view kOutOfRange = "BAD There is no message of that number";
+constexpr std::string_view kAllGone = "NO [EXPUNGEISSUED] The messages are gone";
+
+bool is_fetch(Verb verb) {
+  return verb == Verb::kFetch || verb == Verb::kUidFetch;
+}
+
+bool by_uid(Verb verb) {
+  return wire::info(verb).name.starts_with("UID ");
+}
+
+}  // namespace
+
+SharedSession::Relayed& SharedSession::new_relayed() {
+  if (spare_.empty()) {
+    in_flight_.emplace_back(*this);
+  } else {
+    in_flight_.splice(in_flight_.end(), spare_, spare_.begin());
+  }
+  auto& relayed = in_flight_.back();
+  relayed.self = std::prev(in_flight_.end());
+  relayed.sent = false;
+  relayed.numbers = {};
+  relayed.uids = {};
+  relayed.wants_uid = relayed.renames_body = relayed.renames_body_text = relayed.renamed_from_0 = false;
+  relayed.silent = relayed.echo_comes = false;
+  relayed.extended = relayed.answered = false;
+  relayed.options.clear();
+  relayed.found.clear();
+  return relayed;
+}
+
+void SharedSession::drop(Relayed& relayed) {
+  spare_.splice(spare_.begin(), in_flight_, relayed.self);
+}
+
+// A view may have been told of a message before its UID was known, if the backend showed it in an answer.
+Task<SharedSession::Refusal> SharedSession::numbers_known() {
+  while (view.count() > mailbox_->table().known() + view.ghosts()) {
+    auto refusal = co_await ready(mailbox_);
+    if (refusal) co_return refusal;
+    co_await mailbox_->complete();
+  }
+  co_return std::nullopt;
+}
+
+Task<> SharedSession::forward(Entry entry) {
+  const auto& command = entry.command;
+  auto unknown = co_await numbers_known();
+  if (unknown) {
+    answer(command, *unknown);
+    co_return;
+  }
+  // From here on it is open, so that no number shifts under it.
+  auto& relayed = new_relayed();
+  relayed.tag = command.tag;
+  relayed.verb = command.verb;
+  auto prepared = prepare(command, relayed);
+  if (prepared.answer) {
+    drop(relayed);
+    answer(command, *prepared.answer);
+    co_return;
+  }
+  while (!may_join(relayed)) co_await progress_.wait();
+
+  Connection connection;
+  if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
+    connection = mailbox_->shared_connection();
+  } else {
+    auto turn = co_await turn_in(mailbox_);
+    if (!turn.connection) {
+      drop(relayed);
+      answer(command, *turn.refusal);
+      co_return;
+    }
+    connection = std::move(turn.connection);
+  }
+  const mailbox::TurnEnd end(connection, *this);
+  while (connection->unsent() > net::Stream::kHighWatermark && !connection->lost()) co_await progress_.wait();
+  const auto tag = connection->next_tag();
+  auto pieces = wire::write_command(tag, prepared.text, connection->literal_form()).pieces;
+  if (pieces.empty()) {
+    drop(relayed);
+    answer(command, "BAD The arguments are malformed");
+    co_return;
+  }
+  const bool alone = pieces.size() > 1;  // the server wants to be asked before each literal
+  while (alone && in_flight_.size() > 1) co_await progress_.wait();
+  relayed.sent = true;
+  connection->send(*this, tag, std::move(pieces), relayed);
+  if (alone) co_await all_answered();
+}
+
+// What may be in flight beside the others: their answers must be told apart.
+bool SharedSession::may_join(const Relayed& relayed) const {
+  const bool searches = wire::info(relayed.verb).family == wire::Family::kSearch;
+  const auto renames = [](const Relayed& one) { return one.renames_body || one.renames_body_text; };
+  size_t count = 0;
+  for (const auto& other : in_flight_) {
+    if (!other.sent) continue;
+    ++count;
+    // SEARCH and its like carry no correlation, and servers reorder.
+    if (searches && wire::info(other.verb).family == wire::Family::kSearch) return false;
+    if (searches) continue;
+    if (renames(relayed) || renames(other)) return false;
+    // A FETCH could be taken for the echo that is withheld.
+    if ((relayed.echo_comes && is_fetch(other.verb)) || (other.echo_comes && is_fetch(relayed.verb)))
+      return false;
+  }
+  return count < kMostInFlight;
+}
+
+SharedSession::Prepared SharedSession::prepare(const wire::Command& command, Relayed& relayed) {
+  switch (command.verb) {
+    case Verb::kFetch:
+    case Verb::kUidFetch:
+      return prepare_fetch(command, relayed);
+    case Verb::kStore:
+    case Verb::kUidStore:
+      return prepare_store(command, relayed);
+    default:
+      return prepare_search(command, relayed);
+  }
+}
+
+// The set at the front, as UIDs.
+SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, const wire::Command& command,
+                                                   Relayed& relayed) const {
+  const auto atom = reader.atom().value_or("");
+  const auto set = SequenceSet::parse(atom);
+  if (!set || !reader.space()) return {{}, "BAD A sequence set is missing"};
+  if (by_uid(command.verb)) {
+    relayed.uids = *set;
+    return {std::string(atom), {}};
+  }
+  auto messages = view.messages(*set, mailbox_->table());
+  if (messages.invalid) return {{}, std::string(kOutOfRange)};
+  relayed.numbers = *set;
+  relayed.uids = std::move(messages.uids);
+  if (relayed.uids.empty()) return {{}, std::string(kAllGone)};
+  return {relayed.uids.to_string(), {}};
+}
+
+SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& command, Relayed& relayed) {
+  auto reader = command.reader();
+  auto set = prepare_set(reader, command, relayed);
+  if (set.answer) return set;
+  auto items = wire::parse_fetch_items(reader.rest(), read_only ? wire::Seen::kNever : wire::Seen::kAsAsked);
+  if (!items) return {{}, "BAD Unknown FETCH item"};
+  relayed.wants_uid = items->uid || by_uid(command.verb);
+  relayed.renames_body = items->renames_body;
+  relayed.renames_body_text = items->renames_body_text;
+  relayed.renamed_from_0 = items->renamed_from_0;
+  return {"UID FETCH " + set.text + " " + items->items, {}};
+}
+
+SharedSession::Prepared SharedSession::prepare_store(const wire::Command& command, Relayed& relayed) {
+  auto reader = command.reader();
+  auto set = prepare_set(reader, command, relayed);
+  const auto store = wire::parse_store(reader.rest());
+  if (set.answer && relayed.numbers.empty()) return set;
+  if (!store) return {{}, "BAD STORE takes flags"};
+  if (set.answer) {
+    // RFC 2180, 4.2: who wants no echo need not be told that there is none.
+    if (store->silent) set.answer = "OK STORE completed";
+    return set;
+  }
+  auto flags = mailbox::FlagSet::parse(store->flags);
+  if (!flags) return {{}, "BAD STORE takes flags"};
+  relayed.operation = store->operation;
+  relayed.flags = std::move(*flags);
+  relayed.silent = store->silent;
+  // RFC 3501, 7.2.6: it is known what it made of the flags only by the echo, and the others want to know.
+  relayed.echo_comes = store->silent && !mailbox_->alone(*this);
+  relayed.wants_uid = by_uid(command.verb);
+  std::string text = "UID STORE " + set.text + " " + std::string(wire::name_of(store->operation));
+  if (store->silent && !relayed.echo_comes) text += ".SILENT";
+  return {text + " " + store->flags, {}};
+}
+
+SharedSession::Prepared SharedSession::prepare_search(const wire::Command& command, Relayed& relayed) {
+  const auto& info = wire::info(command.verb);
+  const auto name = by_uid(command.verb) ? info.name.substr(4) : info.name;
+  const auto form = name == "SORT"     ? wire::SearchForm::kSort
+                    : name == "THREAD" ? wire::SearchForm::kThread
+                                       : wire::SearchForm::kSearch;
+  const auto arguments = command.arguments();
+  const auto keys = wire::parse_search(arguments, form);
+  if (!keys.problem.empty()) return {{}, "BAD " + keys.problem};
+  std::vector<std::string> replacements;
+  for (const auto& piece : keys.number_sets) {
+    const auto set = SequenceSet::parse(arguments.substr(piece.offset, piece.length));
+    if (!set) return {{}, "BAD Invalid message set"};
+    const auto messages = view.messages(*set, mailbox_->table());
+    if (messages.invalid) return {{}, std::string(kOutOfRange)};
+    replacements.push_back(messages.uids.empty() ? "NOT ALL" : "UID " + messages.uids.to_string());
+  }
+  relayed.extended = keys.has_return;
+  relayed.options = keys.return_options;
+  const auto replaced = keys.replace_number_sets(arguments, replacements);
+  std::string text = "UID " + std::string(name) + " ";
+  if (form != wire::SearchForm::kSearch) return {text + replaced, {}};
+  // What RETURN asks for is made here, from what is found: it has to agree with what this client was told.
+  if (!keys.charset.empty()) {
+    text += "CHARSET ";
+    wire::write_string(text, keys.charset);
+    text += ' ';
+  }
+  return {text + replaced.substr(keys.keys_at), {}};
+}
+
+}  // namespace imapmux::session

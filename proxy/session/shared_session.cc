@@ -1,0 +1,331 @@
+#include "session/shared_session.h"
+
+#include "base/log.h"
+#include "session/capability_list.h"
+#include "session/refusal.h"
+#include "session/upload.h"
+#include "wire/writer.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using backend::TaggedReply;
+using mailbox::SharedMailbox;
+using wire::Verb;
+
+constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
+
+TaggedReply unavailable(std::string_view text) {
+  TaggedReply reply;
+  reply.code = "UNAVAILABLE";
+  reply.text = text;
+  return reply;
+}
+
+TaggedReply lost(std::string_view text) {
+  wire::TokenReader reader(text);
+  const auto first = reader.atom().value_or("");
+  const bool uid = base::equals_ignore_case(first, "UID");
+  if (uid) reader.space();
+  const auto verb = wire::find_verb(uid ? reader.atom().value_or("") : first, uid);
+  return unavailable(changes_mail(verb) ? "The mail server has gone, the outcome is unknown"
+                                        : "The mail server has gone");
+}
+
+}  // namespace
+
+TaggedReply SharedSession::as_reply(std::string_view refusal) {
+  TaggedReply reply;
+  const auto open = refusal.find('[');
+  const auto close = refusal.find(']');
+  reply.code = refusal.substr(open + 1, close - open - 1);
+  reply.text = refusal.substr(close + 2);
+  return reply;
+}
+
+SharedSession::SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account)
+    : client_(client), account_(std::move(account)) {
+  account_->join(*this);
+}
+
+SharedSession::~SharedSession() = default;
+
+std::string SharedSession::capabilities() const {
+  return offered_capabilities(account_->capabilities(), account_->config());
+}
+
+Task<> SharedSession::serve() {
+  for (;;) {
+    Entry entry;
+    auto more = co_await client_.next(entry);
+    if (!more) break;
+    co_await execute(std::move(entry));
+    if (client_.state() == State::kLogout) co_return;
+  }
+  co_await all_answered();
+}
+
+Task<> SharedSession::finish() {
+  detach();
+  account_->leave_connections(*this);
+  paused_.reset();
+  account_->leave(*this);
+  co_return;
+}
+
+void SharedSession::detach() {
+  if (!mailbox_) return;
+  mailbox_->leave(*this);
+  mailbox_.reset();
+  client_.now_in("");
+}
+
+void SharedSession::leave_selected_state() {
+  detach();
+  vanished_ = false;
+  client_.enter(State::kAuthenticated);
+}
+
+void SharedSession::on_client_drained() noexcept {
+  if (const auto paused = std::exchange(paused_, nullptr)) paused->resume();
+  if (idling) on_news();
+}
+
+// In this client's turn only.
+void SharedSession::hold_back_if_slow() {
+  if (client_.writer().unsent() <= net::Stream::kHighWatermark || !in_mailbox() || !mailbox_->attached())
+    return;
+  paused_ = mailbox_->shared_connection();
+  paused_->pause();
+}
+
+SharedSession::Refusal SharedSession::refusal(const wire::Command& command) const {
+  const Standing standing{in_mailbox(), vanished_, in_mailbox() && (read_only || mailbox_->read_only())};
+  return refusal_of(command, standing, account_->capabilities(), account_->config());
+}
+
+Task<> SharedSession::execute(Entry entry) {
+  const auto& command = entry.command;
+  if (auto problem = refusal(command)) {
+    if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(client_.reader(), entry.literal_waits);
+    if (client_.reader().holding()) client_.reader().expect_commands();
+    answer(command, *problem);
+    co_return;
+  }
+  switch (command.verb) {
+    case Verb::kFetch:
+    case Verb::kUidFetch:
+    case Verb::kStore:
+    case Verb::kUidStore:
+    case Verb::kSearch:
+    case Verb::kUidSearch:
+    case Verb::kSort:
+    case Verb::kUidSort:
+    case Verb::kThread:
+    case Verb::kUidThread:
+      co_await forward(std::move(entry));
+      co_return;
+    default:
+      break;
+  }
+  co_await all_answered();
+  if (client_.answer_locally(entry, capabilities())) co_return;
+  switch (command.verb) {
+    case Verb::kNoop:
+    case Verb::kCheck:
+      if (in_mailbox())
+        co_await mailbox_->poll(command.verb == Verb::kCheck ? SharedMailbox::Poll::kCheck
+                                                             : SharedMailbox::Poll::kNoop);
+      answer(command, "OK completed");
+      break;
+    case Verb::kEnable:
+      client_.writer().untagged("ENABLED");
+      answer(command, "OK nothing to enable");
+      break;
+    case Verb::kSelect:
+    case Verb::kExamine:
+      co_await select(std::move(entry));
+      break;
+    case Verb::kClose:
+      co_await close(std::move(entry));
+      break;
+    case Verb::kUnselect:
+      leave_selected_state();
+      answer(command, "OK UNSELECT completed");
+      break;
+    case Verb::kStatus:
+      co_await status(std::move(entry));
+      break;
+    case Verb::kAppend:
+      co_await append(std::move(entry));
+      break;
+    case Verb::kCopy:
+    case Verb::kUidCopy:
+    case Verb::kMove:
+    case Verb::kUidMove:
+      co_await copy(std::move(entry));
+      break;
+    case Verb::kExpunge:
+    case Verb::kUidExpunge: {
+      auto reply = co_await run_in(mailbox_, command.text, nullptr);
+      answer(command, reply);
+      break;
+    }
+    case Verb::kDelete:
+    case Verb::kRename:
+      co_await restructure(std::move(entry));
+      break;
+    case Verb::kIdle:
+      co_await idle(std::move(entry));
+      break;
+    case Verb::kNamespace:
+      co_await name_space(std::move(entry));
+      break;
+    default:
+      co_await general(std::move(entry));
+  }
+}
+
+Task<> SharedSession::all_answered() {
+  while (!in_flight_.empty()) co_await progress_.wait();
+}
+
+Task<> SharedSession::general(Entry entry) {
+  auto reply = co_await run_anywhere(entry.command.text, nullptr);
+  answer(entry.command, reply);
+}
+
+Task<SharedSession::Refusal> SharedSession::ready(std::shared_ptr<SharedMailbox> open) {
+  if (open->attached()) co_return std::nullopt;
+  client_.waiting_for("mailbox " + open->key().mailbox);
+  auto refusal = co_await open->ready(client_.nudges(), [this] { return client_.giving_up(); });
+  client_.waiting_for("");
+  co_return refusal;
+}
+
+Task<SharedSession::Turn> SharedSession::turn_in(std::shared_ptr<SharedMailbox> open) {
+  for (;;) {
+    auto refusal = co_await ready(open);
+    if (refusal) co_return Turn{nullptr, refusal};
+    auto connection = open->shared_connection();
+    auto mine = co_await connection->turn(*this);
+    if (!mine) {
+      // Lost, or being closed: the mailbox hears of it in the same breath.
+      if (open->attached() && open->shared_connection() == connection)
+        co_return Turn{nullptr, std::string(kGone)};
+      continue;
+    }
+    if (open->attached() && open->shared_connection() == connection) co_return Turn{connection, {}};
+    connection->end(*this);
+  }
+}
+
+Task<SharedSession::Turn> SharedSession::turn_anywhere() {
+  for (;;) {
+    client_.waiting_for("a connection to " + account_->config().name);
+    auto found = co_await account_->connection_for_command();
+    client_.waiting_for("");
+    if (!found.connection) co_return Turn{nullptr, found.problem};
+    auto mine = co_await found.connection->turn(*this);
+    if (mine) co_return Turn{found.connection, {}};
+    // It was closed meanwhile: there is another one, or a reason why not.
+    if (account_->closing()) co_return Turn{nullptr, std::string(kGone)};
+  }
+}
+
+Task<TaggedReply> SharedSession::run_anywhere(std::string text, std::shared_ptr<void> held) {
+  auto turn = co_await turn_anywhere();
+  if (!turn.connection) co_return as_reply(*turn.refusal);
+  auto reply = co_await run_in_turn(turn.connection, std::move(text), std::move(held));
+  co_return reply;
+}
+
+Task<TaggedReply> SharedSession::run_in(std::shared_ptr<SharedMailbox> open, std::string text,
+                                        std::shared_ptr<void> held) {
+  auto turn = co_await turn_in(std::move(open));
+  if (!turn.connection) co_return as_reply(*turn.refusal);
+  auto reply = co_await run_in_turn(turn.connection, std::move(text), std::move(held));
+  co_return reply;
+}
+
+// Ends the turn.
+Task<TaggedReply> SharedSession::run_in_turn(Connection connection, std::string text,
+                                             std::shared_ptr<void> held) {
+  const mailbox::TurnEnd end(connection, *this);
+  if (wire::write_command("t", text, connection->literal_form()).pieces.empty()) {
+    TaggedReply malformed;
+    malformed.status = wire::ResponseName::kBad;
+    malformed.text = "The arguments are malformed";
+    co_return malformed;
+  }
+  try {
+    auto reply = co_await connection->run(*this, text, std::move(held));
+    co_return reply;
+  } catch (const net::ConnectionLost&) {
+    co_return lost(text);
+  }
+}
+
+void SharedSession::answer(const wire::Command& command, std::string_view text) {
+  tell_before(command.verb);
+  client_.writer().tagged(command.tag, text);
+}
+
+void SharedSession::answer(const wire::Command& command, const TaggedReply& reply) {
+  tell_before(command.verb);
+  client_.writer().tagged(command.tag, reply);
+}
+
+// RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
+bool SharedSession::numbers_open() const {
+  if (client_.reader().numbers_ahead()) return true;
+  for (const auto& relayed : in_flight_)
+    if (wire::names_messages_by_number(relayed.verb)) return true;
+  return false;
+}
+
+void SharedSession::tell_before(Verb finished) {
+  tell(wire::info(finished).may_expunge && !numbers_open() ? Expunges::kTold : Expunges::kHeldBack);
+}
+
+void SharedSession::tell(Expunges expunges) {
+  if (!in_mailbox() || !Viewer::linked()) return;
+  auto& writer = client_.writer();
+  if (expunges == Expunges::kTold && view.has_ghosts()) {
+    view.tell_expunged(numbers_);
+    for (const uint32_t number : numbers_) writer.untagged(std::to_string(number) + " EXPUNGE");
+  }
+  tell_exists(mailbox_->table().known());
+  if (const auto recent = std::min(mailbox_->recent(), view.count()); recent != recent_told) {
+    recent_told = recent;
+    writer.untagged(std::to_string(recent) + " RECENT");
+  }
+  if (flags_told != mailbox_->flags_version()) {
+    flags_told = mailbox_->flags_version();
+    writer.untagged("FLAGS " + mailbox_->flags());
+    if (!read_only)
+      writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
+  }
+  tell_flags(0);
+}
+
+void SharedSession::tell_exists(uint32_t known) {
+  if (const auto exists = view.tell_exists(known); exists != 0)
+    client_.writer().untagged(std::to_string(exists) + " EXISTS");
+}
+
+// Of all messages but `except`, whose flags are in the response that is about to be passed on; 0: of all.
+void SharedSession::tell_flags(uint32_t except) {
+  const auto& table = mailbox_->table();
+  if (view.mark() == table.changes()) return;
+  table.changed_since(view.mark(), numbers_);
+  for (const uint32_t number : numbers_) {
+    const uint32_t mine = view.to_view(number);
+    if (number == except || mine > view.count()) continue;
+    client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
+  }
+  view.told_flags(table.changes());
+}
+
+}  // namespace imapmux::session

@@ -1,0 +1,211 @@
+// `shared`: one client of an account whose sessions share backend connections.
+//
+// The client's mailbox is a view of its own on a SharedMailbox: numbers become UIDs when a command is sent
+// and numbers of this view again when it is answered. FETCH, STORE, SEARCH, SORT and THREAD are pipelined
+// within the client's turn; all others wait until those are answered. Owned by its ClientSession, on its
+// thread.
+//
+// shared_session.cc: the conversation, what the client is told and when. shared_messages.cc: commands on
+// messages. shared_answers.cc: what the backend answers to them. shared_mailboxes.cc: commands on mailboxes.
+// shared_append.cc, shared_idle.cc.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mailbox/shared_account.h"
+#include "session/client_session.h"
+#include "wire/fetch_attributes.h"
+#include "wire/fetch_items.h"
+#include "wire/store_arguments.h"
+
+namespace imapmux::session {
+
+class SharedSession final : public AfterLogin, private mailbox::Viewer, private mailbox::Member {
+ public:
+  SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account);
+  ~SharedSession() override;
+
+  // For CAPABILITY and the login's answer.
+  std::string capabilities() const;
+
+  async::Task<> serve() override;
+  async::Task<> finish() override;
+  void on_client_drained() noexcept override;
+
+ private:
+  using Connection = std::shared_ptr<mailbox::SharedConnection>;
+  using Refusal = mailbox::Refusal;
+
+  // A command on messages in flight: its answer goes to the client under the client's tag.
+  struct Relayed final : backend::Completion {
+    explicit Relayed(SharedSession& of) : session(of) {}
+    void on_tagged(const wire::Response& response) noexcept override;
+    void on_lost(const std::string& reason) noexcept override;
+    SharedSession& session;
+    std::list<Relayed>::iterator self;
+    std::string tag;    // the client's
+    bool sent = false;  // else it waits for its turn
+    wire::Verb verb = wire::Verb::kUnknown;
+    wire::SequenceSet numbers;  // as the client meant them; empty with UIDs
+    wire::SequenceSet uids;     // of STORE
+    // FETCH
+    bool wants_uid = false;
+    bool renames_body = false;
+    bool renames_body_text = false;
+    bool renamed_from_0 = false;
+    // STORE
+    wire::FlagOperation operation = wire::FlagOperation::kReplace;
+    mailbox::FlagSet flags;
+    bool silent = false;      // the client wants no echo
+    bool echo_comes = false;  // but one comes, for the others' sake
+    // SEARCH, SORT, THREAD
+    bool extended = false;  // RETURN: ESEARCH is the answer
+    bool answered = false;
+    std::vector<std::string> options;
+    std::vector<uint32_t> found;
+  };
+  // What one command holds until the backend has answered it, also when its client is gone by then: leases
+  // under a holder of its own, mailboxes of the account that are set aside meanwhile, the right to copy.
+  struct Hold {
+    explicit Hold(std::shared_ptr<mailbox::SharedAccount> of);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    std::shared_ptr<mailbox::SharedAccount> account;
+    mailbox::HolderId holder;
+    bool copies = false;
+    std::vector<mailbox::SharedMailbox::Block> blocks;
+  };
+  // A command on messages as it is sent.
+  struct Prepared {
+    std::string text;                   // empty: nothing is to be sent
+    std::optional<std::string> answer;  // then this is the answer
+  };
+  enum class Expunges : uint8_t { kHeldBack, kTold };
+
+  // A refusal of the proxy, "NO [CODE] text", as a backend's reply.
+  static backend::TaggedReply as_reply(std::string_view refusal);
+
+  // shared_session.cc
+  async::Task<> execute(Entry entry);
+  Refusal refusal(const wire::Command& command) const;
+  async::Task<> all_answered();
+  async::Task<> general(Entry entry);
+  // Runs a command on any connection of the account, or in an open mailbox; whatever becomes of the
+  // connection is told by the reply. `held` lasts until the backend has answered.
+  async::Task<backend::TaggedReply> run_anywhere(std::string text, std::shared_ptr<void> held);
+  async::Task<backend::TaggedReply> run_in(std::shared_ptr<mailbox::SharedMailbox> open, std::string text,
+                                           std::shared_ptr<void> held);
+  async::Task<backend::TaggedReply> run_in_turn(Connection connection, std::string text,
+                                                std::shared_ptr<void> held);
+  // The caller ends the turn. Without a connection: why not.
+  struct Turn {
+    Connection connection;
+    Refusal refusal;
+  };
+  async::Task<Turn> turn_anywhere();
+  async::Task<Turn> turn_in(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<Refusal> ready(std::shared_ptr<mailbox::SharedMailbox> open);
+  // The tagged end of a command, behind what the client is to be told with it.
+  void answer(const wire::Command& command, std::string_view text);
+  void answer(const wire::Command& command, const backend::TaggedReply& reply);
+  void tell(Expunges expunges);
+  void tell_before(wire::Verb finished);
+  void tell_exists(uint32_t known);
+  void tell_flags(uint32_t except);
+  bool numbers_open() const;
+  bool in_mailbox() const { return mailbox_ != nullptr; }
+  bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }
+  void detach();
+  void hold_back_if_slow();
+  void leave_selected_state();
+
+  // shared_messages.cc
+  async::Task<> forward(Entry entry);
+  async::Task<Refusal> numbers_known();
+  Prepared prepare(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_fetch(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_store(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_search(const wire::Command& command, Relayed& relayed);
+  Prepared prepare_set(wire::TokenReader& reader, const wire::Command& command, Relayed& relayed) const;
+  bool may_join(const Relayed& relayed) const;
+  Relayed& new_relayed();
+  void drop(Relayed& relayed);
+
+  // shared_answers.cc
+  void on_untagged(const wire::Response& response,
+                   std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_literal(std::string_view octets) noexcept override;
+  void on_text(std::string_view text, std::optional<backend::LiteralStart> literal) noexcept override;
+  bool on_fetch(const mailbox::SharedMailbox& mailbox, const wire::Response& response,
+                std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_others_wait() noexcept override {}
+  void on_progress() noexcept override { progress_.notify_all(); }
+  void on_news() noexcept override;
+  void on_mailbox_changed_identity() noexcept override;
+  void on_alert(std::string_view line) noexcept override;
+  wire::FetchWishes wishes() const;
+  bool is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const;
+  void whole_fetch(const wire::Response& response);
+  void begin_fetch(const wire::Response& response, const backend::LiteralStart& literal);
+  void fetched(uint32_t number, uint32_t uid, const std::string* flags);
+  uint32_t shown_as(uint32_t number);
+  uint32_t number_of(uint32_t uid);
+  void on_found(const wire::Response& response);
+  void assume(const Relayed& relayed);
+  void complete(Relayed& relayed, const wire::Response& response);
+  void write_results(Relayed& relayed);
+  void break_off(std::string_view why);
+
+  // shared_mailboxes.cc
+  async::Task<> select(Entry entry);
+  void show_mailbox(const wire::Command& command);
+  async::Task<> close(Entry entry);
+  async::Task<> status(Entry entry);
+  async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<std::optional<uint32_t>> count_unseen(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<> copy(Entry entry);
+  async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
+  async::Task<> restructure(Entry entry);
+  async::Task<> name_space(Entry entry);
+  async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, std::shared_ptr<Hold> hold);
+  async::Task<Refusal> know_names();
+
+  // shared_append.cc
+  async::Task<> append(Entry entry);
+  struct Message {
+    std::string before;  // the text between the literals; of the first one empty
+    wire::Literal8 kind;
+    std::shared_ptr<net::Spool> octets;
+  };
+  async::Task<std::optional<std::string>> spool(Entry entry, std::vector<Message>& messages);
+  async::Task<backend::TaggedReply> upload(const wire::Command& command, std::vector<Message> messages);
+  bool offers_several() const;
+
+  // shared_idle.cc
+  async::Task<> idle(Entry entry);
+  bool idle_ends() const;
+
+  ClientSession& client_;
+  std::shared_ptr<mailbox::SharedAccount> account_;
+  std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
+  bool vanished_ = false;                            // the selected mailbox was deleted by its own client
+  std::list<Relayed> in_flight_;
+  std::list<Relayed> spare_;
+  async::WaitList progress_;
+  Connection paused_;  // for this client's sake
+  // Of the FETCH response that is on its way.
+  wire::FetchAttributes attributes_;
+  uint32_t fetch_number_ = 0;     // in the table; 0: the response is none
+  bool fetch_is_passed_ = false;  // the rest of the response is for the client
+  std::string body_;
+  std::string fetch_flags_;
+  std::vector<uint32_t> numbers_;
+  std::vector<uint32_t>* found_ = nullptr;  // where an inner SEARCH's results go
+};
+
+}  // namespace imapmux::session
