@@ -107,9 +107,9 @@ class SessionAudit final : public LinkTap {
   Problem settle_promises(const Running& running, const Reply& reply);
   uint32_t uid_of(const Running::Addressed& message) const;
   const Mail* mail_of(const Running::Addressed& message) const;
-  // Whether the command would mean it now: what "*" is may have changed since it was delivered.
-  bool means_now(const Running& running, uint32_t number) const;
-  bool means_still(const Running& running, const Running::Addressed& message) const;
+  uint32_t lowest_star(const Running& running) const;
+  bool may_mean(const Running& running, uint32_t number, uint32_t uid) const;
+  bool surely_means(const Running& running, const Running::Addressed& message) const;
   void conclude_flags(const Running& running);
   bool may_address(const Running& running, uint32_t uid) const;
   const MailboxHistory* target_of(const Command& command) const;
