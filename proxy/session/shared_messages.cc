@@ -68,6 +68,7 @@ Task<> SharedSession::forward(Entry entry) {
   }
   // From here on it is open, so that no number shifts under it.
   auto& relayed = new_relayed();
+  by_number_ = false;
   relayed.tag = command.tag;
   relayed.verb = command.verb;
   auto prepared = prepare(command, relayed);

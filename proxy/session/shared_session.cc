@@ -107,6 +107,7 @@ SharedSession::Refusal SharedSession::refusal(const wire::Command& command) cons
 
 Task<> SharedSession::execute(Entry entry) {
   const auto& command = entry.command;
+  by_number_ = wire::names_messages_by_number(command.verb);
   if (auto problem = refusal(command)) {
     if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(client_.reader(), entry.literal_waits);
     if (client_.reader().holding()) client_.reader().expect_commands();
@@ -268,18 +269,20 @@ Task<TaggedReply> SharedSession::run_in_turn(Connection connection, std::string 
 }
 
 void SharedSession::answer(const wire::Command& command, std::string_view text) {
+  by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, text);
 }
 
 void SharedSession::answer(const wire::Command& command, const TaggedReply& reply) {
+  by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, reply);
 }
 
 // RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
 bool SharedSession::numbers_open() const {
-  if (client_.reader().numbers_ahead()) return true;
+  if (by_number_ || client_.reader().numbers_ahead()) return true;
   for (const auto& relayed : in_flight_)
     if (wire::names_messages_by_number(relayed.verb)) return true;
   return false;

@@ -194,6 +194,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   std::shared_ptr<mailbox::SharedAccount> account_;
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client
+  bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
   async::WaitList progress_;
