@@ -315,7 +315,8 @@ void SharedSession::Relayed::on_lost(const std::string&) noexcept {
 
 void SharedSession::on_news() noexcept {
   if (client_.writer().unsent() > net::Stream::kHighWatermark) return;  // told when it has read what it has
-  tell(Expunges::kTold);
+  // What stands behind DONE already was sent in the belief that nothing has changed.
+  tell(numbers_open() ? Expunges::kHeldBack : Expunges::kTold);
 }
 
 void SharedSession::on_mailbox_changed_identity() noexcept {
