@@ -135,6 +135,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     bool has_flags = false;
     if (wire::read_fetch(response.arguments, uid, fetch_flags_, has_flags) && has_flags)
       wanted.flags = !is_withheld(number, uid, fetch_flags_);
+    wanted.uid = wanted.uid && wanted.flags;  // of an echo that is withheld nothing is left
   }
   body_.clear();
   attributes_.begin(wanted);
@@ -197,7 +198,8 @@ bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string
   for (const auto& relayed : in_flight_) {
     if (!relayed.sent || !is_store(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
     if (!relayed.silent) return false;
-    if (table.flags(number).after(relayed.operation, relayed.flags) == *now) withheld = true;
+    if (table.flags(number).after(relayed.operation, relayed.flags).without_recent() == now->without_recent())
+      withheld = true;
   }
   return withheld;
 }
