@@ -84,6 +84,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   struct Prepared {
     std::string text;                   // empty: nothing is to be sent
     std::optional<std::string> answer;  // then this is the answer
+    size_t silent_at = 0;               // 0, or where ".SILENT" goes if nobody looks on by then
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
 
