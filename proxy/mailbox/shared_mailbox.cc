@@ -178,7 +178,8 @@ Task<> SharedMailbox::look_after() {
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
     if (table_.exists() == 0 && kind == Poll::kNoop) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
-      auto refusal = co_await select_in_turn(connection, attached_kind_);
+      bool open = true;
+      auto refusal = co_await select_in_turn(connection, attached_kind_, open);
       if (refusal) contradiction("it can be selected no more: " + *refusal);
     } else {
       co_await connection->run(*this, std::string(kind == Poll::kCheck ? "CHECK" : "NOOP"));

@@ -161,7 +161,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> attach();
   async::Task<Refusal> take_place(LeaseKind kind);
   async::Task<Refusal> select(LeaseKind kind);
-  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind);
+  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                      bool& open);
   async::Task<Refusal> read_messages(std::shared_ptr<SharedConnection> connection);
   async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
   bool adopt(MessageTable& fresh);

@@ -71,7 +71,6 @@ Task<> SharedMailbox::attach() {
     if (insisting) tell_openings(refusal);
   } else {
     attached_ = true;
-    attached_kind_ = kind;
     attached_since_ = quiet_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
     tell_openings(std::nullopt);
@@ -105,11 +104,18 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   auto mine = co_await connection->turn(*this);
   if (!mine || connection != connection_) co_return std::string(kGone);
   const TurnEnd end(connection, *this);
-  auto refusal = co_await select_in_turn(connection, kind);
+  bool open = attached_;  // on the backend
+  auto refusal = co_await select_in_turn(connection, kind, open);
+  if (refusal && open) {
+    const Flag deselecting(deselecting_);
+    co_await deselect(connection);
+  }
   co_return refusal;
 }
 
-Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind) {
+// `open` becomes whether the backend has it selected now, whatever comes of it.
+Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                            bool& open) {
   const Flag attaching(attaching_);
   fresh_ = MessageTable();
   heard_validity_ = heard_next_ = 0;
@@ -117,7 +123,10 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
   std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
   wire::write_string(text, name_);
   auto reply = co_await connection->run(*this, std::move(text));
+  // RFC 3501, 6.3.1: NO deselects what was selected before, BAD does nothing.
+  if (reply.status != wire::ResponseName::kBad) open = reply.ok();
   if (!reply.ok()) co_return backend::to_text(reply);
+  attached_kind_ = kind;
   read_only_ = reply.code == "READ-ONLY";
   auto refusal = co_await read_messages(connection);
   if (refusal) co_return refusal;
