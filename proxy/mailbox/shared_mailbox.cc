@@ -121,7 +121,7 @@ bool SharedMailbox::wanted() const {
 bool SharedMailbox::may_let_go() const {
   const bool working = !opens_.empty() || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
-         (viewers_.empty() && !working && now() - alone_since_ >= config().linger);
+         (!in_use() && !working && now() - alone_since_ >= config().linger);
 }
 
 bool SharedMailbox::must_let_go() const {
@@ -147,7 +147,7 @@ Millis SharedMailbox::until_next_step() const {
   if (anybody_idles()) at(last_visit_ + (attached_ ? Millis(0) : visit_pause_) + config().poll_interval);
   if (attached_) {
     if (connection_wanted_) at(attached_since_ + config().min_hold);
-    if (viewers_.empty()) at(alone_since_ + config().linger);
+    if (!in_use()) at(alone_since_ + config().linger);
     if (may_idle())
       at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
   }
@@ -355,6 +355,16 @@ Task<> SharedMailbox::complete() {
     wake_.notify_all();
     co_await changed_.wait();
   }
+}
+
+SharedMailbox::Use::Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
+  ++of_->uses_;
+}
+
+SharedMailbox::Use::~Use() {
+  --of_->uses_;
+  of_->wake_.notify_all();
+  of_->account_.changed();
 }
 
 SharedMailbox::Block::Block(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {

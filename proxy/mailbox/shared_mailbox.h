@@ -49,7 +49,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   void close();  // the account is going
   // Its connection is wanted for another mailbox: it is given back at the next opportunity.
   void give_connection();
-  bool in_use() const { return !viewers_.empty() || !opens_.empty(); }
+  bool in_use() const { return !viewers_.empty() || !opens_.empty() || uses_ > 0; }
   base::Instant last_used() const;
   bool attached() const { return attached_ && !contradicted_; }
 
@@ -79,6 +79,17 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> poll(Poll kind);
   // Waits until all UIDs are known that a view may need.
   async::Task<> complete();
+  // Not let go because nobody looks on, while one of these lives.
+  class Use {
+   public:
+    explicit Use(std::shared_ptr<SharedMailbox> of);
+    ~Use();
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
   // Suspended, and stays so, while one of these lives.
   class Block {
    public:
@@ -213,6 +224,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
   size_t blocks_ = 0;
+  size_t uses_ = 0;
   LeaseKind attached_kind_ = LeaseKind::kExamine;
 
   MessageTable table_;

@@ -105,6 +105,7 @@ void SharedSession::show_mailbox(const wire::Command& command) {
 Task<> SharedSession::close(Entry entry) {
   if (in_mailbox() && !read_only && !mailbox_->read_only()) {
     const auto open = mailbox_;
+    const SharedMailbox::Use use(open);
     mailbox_->leave(*this);  // what goes is not told any more
     co_await run_in(open, "EXPUNGE", nullptr);
   }
@@ -139,6 +140,7 @@ Task<> SharedSession::status(Entry entry) {
 // the session. The same numbers come from NOOP, the table and SEARCH.
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
+  const SharedMailbox::Use use(open);
   auto refusal = co_await ready(open);
   if (refusal) {
     answer(command, *refusal);
