@@ -52,6 +52,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   bool in_use() const { return !viewers_.empty() || !opens_.empty() || uses_ > 0; }
   base::Instant last_used() const;
   bool attached() const { return attached_ && !contradicted_; }
+  // Neither attached nor about to be: it has no lease.
+  bool at_rest() const { return !connection_ && !attach_under_way_; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -216,6 +218,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   std::shared_ptr<SharedConnection> connection_;
 
   bool attached_ = false;
+  bool attach_under_way_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;

@@ -56,6 +56,7 @@ void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
+  const Flag under_way(attach_under_way_);
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
