@@ -382,10 +382,6 @@ Task<> SharedMailbox::Block::suspended() {
   while (of_->connection_ && !of_->closing_) co_await of_->changed_.wait();
 }
 
-uint32_t SharedMailbox::uid_next() const {
-  return std::max(uid_next_, table_.last_uid() + 1);
-}
-
 void SharedMailbox::saw_uid(uint32_t uid) {
   uid_next_ = std::max(uid_next_, uid + 1);
 }

@@ -115,15 +115,15 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   }
   uint32_t recent() const { return std::min(recent_, table_.known()); }
   uint32_t uid_validity() const { return uid_validity_; }
-  uint32_t uid_next() const;
-  bool read_only() const { return read_only_; }  // even for SELECT
+  uint32_t uid_next() const { return uid_next_; }  // never goes back
+  bool read_only() const { return read_only_; }    // even for SELECT
   bool attached_for_writing() const { return attached_kind_ == LeaseKind::kSelect; }
   const std::string& flags() const { return flags_; }  // of the untagged FLAGS, with parentheses
   const std::string& permanent_flags() const { return permanent_flags_; }
   uint32_t flags_version() const { return flags_version_; }
   // The number of the first message without \Seen; 0: none, or not known.
   uint32_t first_unseen() const;
-  // APPENDUID said so.
+  // It was there, or APPENDUID said so.
   void saw_uid(uint32_t uid);
 
  private:

@@ -148,7 +148,7 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
 
 void SharedMailbox::begin_anew(MessageTable& fresh) {
   table_ = std::move(fresh);
-  uid_next_ = heard_next_;
+  uid_next_ = std::max(heard_next_, table_.last_uid() + 1);
   uid_validity_ = heard_validity_;
 }
 
@@ -206,7 +206,7 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     table_.learn_uid(number, fresh.uid(number));
     if (fresh.knows_flags(number)) table_.learn_flags(number, fresh.flags_text(number));
   }
-  uid_next_ = std::max(uid_next_, heard_next_);
+  uid_next_ = std::max({uid_next_, heard_next_, table_.last_uid() + 1});
   return true;
 }
 
@@ -372,6 +372,7 @@ void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flag
     contradiction("the UID of a message changed");
     return;
   }
+  if (uid != 0 && !attaching_) saw_uid(uid);
   if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
   if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
 }
