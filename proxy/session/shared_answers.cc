@@ -109,6 +109,7 @@ bool SharedSession::on_fetch(const mailbox::SharedMailbox& mailbox, const wire::
   if (mailbox_.get() != &mailbox || !Viewer::linked()) return false;
   fetch_number_ = 0;
   fetch_is_passed_ = false;
+  tell_known_flags();
   if (literal) {
     begin_fetch(response, *literal);
   } else {

@@ -304,13 +304,17 @@ void SharedSession::tell(Expunges expunges) {
     recent_told = recent;
     writer.untagged(std::to_string(recent) + " RECENT");
   }
-  if (flags_told != mailbox_->flags_version()) {
-    flags_told = mailbox_->flags_version();
-    writer.untagged("FLAGS " + mailbox_->flags());
-    if (!read_only)
-      writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
-  }
+  tell_known_flags();
   tell_flags(0);
+}
+
+// FLAGS and PERMANENTFLAGS, before any FETCH that uses them.
+void SharedSession::tell_known_flags() {
+  if (flags_told == mailbox_->flags_version()) return;
+  flags_told = mailbox_->flags_version();
+  client_.writer().untagged("FLAGS " + mailbox_->flags());
+  if (!read_only)
+    client_.writer().untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
 }
 
 void SharedSession::tell_exists(uint32_t known) {

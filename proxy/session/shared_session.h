@@ -117,6 +117,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
+  void tell_known_flags();
   void tell_flags(uint32_t except);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
