@@ -39,7 +39,10 @@ class Viewer : public Party, public base::ListNode {
   ~Viewer() = default;
 };
 
-class SharedMailbox final : private Party, private SharedConnection::Attachment, private async::ReadyNode {
+class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
+                            private Party,
+                            private SharedConnection::Attachment,
+                            private async::ReadyNode {
  public:
   SharedMailbox(SharedAccount& account, MailboxKey key, std::string name);
   ~SharedMailbox();
@@ -54,8 +57,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
-  // Attached, or will be: who needs it open, for whatever purpose, goes through ready().
-  bool engaged() const { return in_use() || connection_ != nullptr; }
+  // Neither attached nor about to be: it has no lease.
+  bool at_rest() const { return !connection_ && !attach_under_way_; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -86,13 +89,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
   class Use {
    public:
-    explicit Use(SharedMailbox& of) : of_(of) { ++of_.uses_; }
-    ~Use() { of_.used(); }
+    explicit Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) { ++of_->uses_; }
+    ~Use() { of_->used(); }
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
 
    private:
-    SharedMailbox& of_;
+    std::shared_ptr<SharedMailbox> of_;
   };
   // Suspended, and stays so, while one of these lives.
   class Block {
@@ -117,15 +120,15 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   }
   uint32_t recent() const { return std::min(recent_, table_.known()); }
   uint32_t uid_validity() const { return uid_validity_; }
-  uint32_t uid_next() const;
-  bool read_only() const { return read_only_; }  // even for SELECT
+  uint32_t uid_next() const { return uid_next_; }  // never goes back
+  bool read_only() const { return read_only_; }    // even for SELECT
   bool attached_for_writing() const { return attached_kind_ == LeaseKind::kSelect; }
   const std::string& flags() const { return flags_; }  // of the untagged FLAGS, with parentheses
   const std::string& permanent_flags() const { return permanent_flags_; }
   uint32_t flags_version() const { return flags_version_; }
   // The number of the first message without \Seen; 0: none, or not known.
   uint32_t first_unseen() const;
-  // APPENDUID said so.
+  // It was there, or APPENDUID said so.
   void saw_uid(uint32_t uid);
 
  private:
@@ -177,7 +180,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> attach();
   async::Task<Refusal> take_place(LeaseKind kind);
   async::Task<Refusal> select(LeaseKind kind);
-  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind);
+  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                      bool& open);
   async::Task<Refusal> read_messages(std::shared_ptr<SharedConnection> connection);
   async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
   bool adopt(MessageTable& fresh);
@@ -221,12 +225,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   std::shared_ptr<SharedConnection> connection_;
 
   bool attached_ = false;
+  bool attach_under_way_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
-  bool gave_up_ = false;  // the last attach(): nobody wanted it any more, or it is set aside
+  bool gave_up_ = false;       // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
   size_t uses_ = 0;

@@ -63,6 +63,7 @@ void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
+  const Flag under_way(attach_under_way_);
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
@@ -80,7 +81,6 @@ Task<> SharedMailbox::attach() {
     if (insisting && !gave_up_) tell_openings(refusal);
   } else {
     attached_ = true;
-    attached_kind_ = kind;
     attached_since_ = quiet_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
     tell_openings_it_is_open();
@@ -116,11 +116,18 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   auto mine = co_await connection->turn(*this);
   if (!mine || connection != connection_) co_return std::string(kGone);
   const TurnEnd end(connection, *this);
-  auto refusal = co_await select_in_turn(connection, kind);
+  bool open = attached_;  // on the backend
+  auto refusal = co_await select_in_turn(connection, kind, open);
+  if (refusal && open) {
+    const Flag deselecting(deselecting_);
+    co_await deselect(connection);
+  }
   co_return refusal;
 }
 
-Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind) {
+// `open` becomes whether the backend has it selected now, whatever comes of it.
+Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                            bool& open) {
   const Flag attaching(attaching_);
   fresh_ = MessageTable();
   heard_validity_ = heard_next_ = 0;
@@ -128,7 +135,10 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
   std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
   wire::write_string(text, name_);
   auto reply = co_await connection->run(*this, std::move(text));
+  // RFC 3501, 6.3.1: NO deselects what was selected before, BAD does nothing.
+  if (reply.status != wire::ResponseName::kBad) open = reply.ok();
   if (!reply.ok()) co_return backend::to_text(reply);
+  attached_kind_ = kind;
   read_only_ = reply.code == "READ-ONLY";
   auto refusal = co_await read_messages(connection);
   if (refusal) co_return refusal;
@@ -149,7 +159,7 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
 
 void SharedMailbox::begin_anew(MessageTable& fresh) {
   table_ = std::move(fresh);
-  uid_next_ = heard_next_;
+  uid_next_ = std::max(heard_next_, table_.last_uid() + 1);
   uid_validity_ = heard_validity_;
 }
 
@@ -207,7 +217,7 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     table_.learn_uid(number, fresh.uid(number));
     if (fresh.knows_flags(number)) table_.learn_flags(number, fresh.flags_text(number));
   }
-  uid_next_ = std::max(uid_next_, heard_next_);
+  uid_next_ = std::max({uid_next_, heard_next_, table_.last_uid() + 1});
   return true;
 }
 
@@ -373,6 +383,7 @@ void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flag
     contradiction("the UID of a message changed");
     return;
   }
+  if (uid != 0 && !attaching_) saw_uid(uid);
   if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
   if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
 }

@@ -110,6 +110,7 @@ bool SharedSession::on_fetch(const mailbox::SharedMailbox& mailbox, const wire::
   if (mailbox_.get() != &mailbox || !Viewer::linked()) return false;
   fetch_number_ = 0;
   fetch_is_passed_ = false;
+  tell_known_flags();
   if (literal) {
     begin_fetch(response, *literal);
   } else {
@@ -136,6 +137,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     bool has_flags = false;
     if (wire::read_fetch(response.arguments, uid, fetch_flags_, has_flags) && has_flags)
       wanted.flags = !is_withheld(number, uid, fetch_flags_);
+    wanted.uid = wanted.uid && wanted.flags;  // of an echo that is withheld nothing is left
   }
   body_.clear();
   attributes_.begin(wanted);
@@ -198,7 +200,8 @@ bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string
   for (const auto& relayed : in_flight_) {
     if (!relayed.sent || !is_store(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
     if (!relayed.silent) return false;
-    if (table.flags(number).after(relayed.operation, relayed.flags) == *now) withheld = true;
+    if (table.flags(number).after(relayed.operation, relayed.flags).without_recent() == now->without_recent())
+      withheld = true;
   }
   return withheld;
 }
@@ -316,7 +319,8 @@ void SharedSession::Relayed::on_lost(const std::string&) noexcept {
 
 void SharedSession::on_news() noexcept {
   if (client_.writer().unsent() > net::Stream::kHighWatermark) return;  // told when it has read what it has
-  tell(Expunges::kTold);
+  // What stands behind DONE already was sent in the belief that nothing has changed.
+  tell(numbers_open() ? Expunges::kHeldBack : Expunges::kTold);
 }
 
 void SharedSession::on_mailbox_changed_identity() noexcept {

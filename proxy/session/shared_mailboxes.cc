@@ -103,7 +103,8 @@ void SharedSession::show_mailbox(const wire::Command& command) {
 
 // Expunges for everybody, silently for this client; it leaves in any case.
 Task<> SharedSession::close(Entry entry) {
-  // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its sake.
+  // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its
+  // sake.
   if (in_mailbox() && !read_only && !mailbox_->read_only()) co_await run_in(mailbox_, "EXPUNGE", nullptr);
   leave_selected_state();
   answer(entry.command, "OK CLOSE completed");
@@ -117,7 +118,7 @@ Task<> SharedSession::status(Entry entry) {
     co_return;
   }
   const auto key = account_->naming().key(opened_mailboxes(command).front());
-  if (auto open = account_->find(key); open && open->engaged()) {
+  if (auto open = account_->find(key)) {
     co_await status_of_open(std::move(entry), std::move(open));
     co_return;
   }
@@ -136,7 +137,7 @@ Task<> SharedSession::status(Entry entry) {
 // the session. The same numbers come from NOOP, the table and SEARCH.
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
-  const SharedMailbox::Use use(*open);
+  const SharedMailbox::Use use(open);
   auto refusal = co_await ready(open);
   if (refusal) {
     answer(command, *refusal);

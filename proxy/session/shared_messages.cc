@@ -68,6 +68,7 @@ Task<> SharedSession::forward(Entry entry) {
   }
   // From here on it is open, so that no number shifts under it.
   auto& relayed = new_relayed();
+  by_number_ = false;
   relayed.tag = command.tag;
   relayed.verb = command.verb;
   auto prepared = prepare(command, relayed);
@@ -92,6 +93,13 @@ Task<> SharedSession::forward(Entry entry) {
   }
   const mailbox::TurnEnd end(connection, *this);
   while (connection->unsent() > net::Stream::kHighWatermark && !connection->lost()) co_await progress_.wait();
+  if (prepared.silent_at != 0 && mailbox_->alone(*this)) {
+    relayed.echo_comes = false;
+    prepared.text.insert(prepared.silent_at, ".SILENT");
+  } else if (prepared.silent_at != 0 && !relayed.echo_comes) {
+    relayed.echo_comes = true;  // somebody came while it waited for its turn
+    while (!may_join(relayed)) co_await progress_.wait();
+  }
   const auto tag = connection->next_tag();
   auto pieces = wire::write_command(tag, prepared.text, connection->literal_form()).pieces;
   if (pieces.empty()) {
@@ -188,9 +196,8 @@ SharedSession::Prepared SharedSession::prepare_store(const wire::Command& comman
   // RFC 3501, 7.2.6: it is known what it made of the flags only by the echo, and the others want to know.
   relayed.echo_comes = store->silent && !mailbox_->alone(*this);
   relayed.wants_uid = by_uid(command.verb);
-  std::string text = "UID STORE " + set.text + " " + std::string(wire::name_of(store->operation));
-  if (store->silent && !relayed.echo_comes) text += ".SILENT";
-  return {text + " " + store->flags, {}};
+  const std::string text = "UID STORE " + set.text + " " + std::string(wire::name_of(store->operation));
+  return {text + " " + store->flags, {}, store->silent ? text.size() : 0};
 }
 
 SharedSession::Prepared SharedSession::prepare_search(const wire::Command& command, Relayed& relayed) {

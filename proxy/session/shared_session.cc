@@ -107,6 +107,7 @@ SharedSession::Refusal SharedSession::refusal(const wire::Command& command) cons
 
 Task<> SharedSession::execute(Entry entry) {
   const auto& command = entry.command;
+  by_number_ = wire::names_messages_by_number(command.verb);
   if (auto problem = refusal(command)) {
     if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(client_.reader(), entry.literal_waits);
     if (client_.reader().holding()) client_.reader().expect_commands();
@@ -268,18 +269,20 @@ Task<TaggedReply> SharedSession::run_in_turn(Connection connection, std::string 
 }
 
 void SharedSession::answer(const wire::Command& command, std::string_view text) {
+  by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, text);
 }
 
 void SharedSession::answer(const wire::Command& command, const TaggedReply& reply) {
+  by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, reply);
 }
 
 // RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
 bool SharedSession::numbers_open() const {
-  if (client_.reader().numbers_ahead()) return true;
+  if (by_number_ || client_.reader().numbers_ahead()) return true;
   for (const auto& relayed : in_flight_)
     if (wire::names_messages_by_number(relayed.verb)) return true;
   return false;
@@ -301,13 +304,17 @@ void SharedSession::tell(Expunges expunges) {
     recent_told = recent;
     writer.untagged(std::to_string(recent) + " RECENT");
   }
-  if (flags_told != mailbox_->flags_version()) {
-    flags_told = mailbox_->flags_version();
-    writer.untagged("FLAGS " + mailbox_->flags());
-    if (!read_only)
-      writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
-  }
+  tell_known_flags();
   tell_flags(0);
+}
+
+// FLAGS and PERMANENTFLAGS, before any FETCH that uses them.
+void SharedSession::tell_known_flags() {
+  if (flags_told == mailbox_->flags_version()) return;
+  flags_told = mailbox_->flags_version();
+  client_.writer().untagged("FLAGS " + mailbox_->flags());
+  if (!read_only)
+    client_.writer().untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
 }
 
 void SharedSession::tell_exists(uint32_t known) {

@@ -84,6 +84,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   struct Prepared {
     std::string text;                   // empty: nothing is to be sent
     std::optional<std::string> answer;  // then this is the answer
+    size_t silent_at = 0;               // 0, or where ".SILENT" goes if nobody looks on by then
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
 
@@ -116,6 +117,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
+  void tell_known_flags();
   void tell_flags(uint32_t except);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
@@ -195,6 +197,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   std::shared_ptr<mailbox::SharedAccount> account_;
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client
+  bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
   async::WaitList progress_;
