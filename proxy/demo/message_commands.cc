@@ -80,8 +80,10 @@ LegacySession::Reply LegacySession::do_store(wire::TokenReader& reader, bool uid
     SelectedMailbox::Entry& entry = selected_->entries()[index];
     auto result = server_.store().store_flags(selected_->id(), entry.message.uid, mode, *flags);
     if (!result) continue;  // expunged by someone else: told when that is allowed
+    // What others changed meanwhile is told, .SILENT or not (RFC 3501, 6.4.6).
+    const bool surprising = *result != apply(mode, std::move(entry.message.flags), *flags);
     entry.message.flags = std::move(*result);
-    if (item == "FLAGS") selected_->write_flags_response(out_, index, uid);
+    if (item == "FLAGS" || surprising) selected_->write_flags_response(out_, index, uid);
   }
   return fmt::format("OK {}STORE completed", uid ? "UID " : "");
 }

@@ -23,6 +23,18 @@ bool IgnoreCaseLess::operator()(std::string_view a, std::string_view b) const {
   return std::ranges::lexicographical_compare(a, b, {}, base::to_lower, base::to_lower);
 }
 
+Flags apply(StoreMode mode, Flags before, const Flags& flags) {
+  if (mode == StoreMode::kReplace) return flags;
+  for (const std::string& flag : flags) {
+    if (mode == StoreMode::kAdd) {
+      before.insert(flag);
+    } else {
+      before.erase(flag);
+    }
+  }
+  return before;
+}
+
 MailStore::MailStore(uint32_t first_uid_validity)
     : next_uid_validity_(first_uid_validity != 0 ? first_uid_validity
                                                  : static_cast<uint32_t>(now().seconds)) {}
@@ -330,13 +342,9 @@ std::optional<Flags> MailStore::store_flags(MailboxId mailbox, uint32_t uid, Sto
     if (found == nullptr) return std::nullopt;
     auto message = find_uid(found->messages, uid);
     if (message == found->messages.end()) return std::nullopt;
-    Flags before = message->flags;
-    if (mode == StoreMode::kReplace) message->flags = flags;
-    if (mode == StoreMode::kAdd) message->flags.insert(flags.begin(), flags.end());
-    if (mode == StoreMode::kRemove) {
-      for (const std::string& flag : flags) message->flags.erase(flag);
-    }
-    different = before != message->flags;
+    Flags after = apply(mode, message->flags, flags);
+    different = after != message->flags;
+    message->flags = std::move(after);
     if (different) ++found->revision;
     result = message->flags;
   }

@@ -65,6 +65,8 @@ struct AppendResult {
 };
 
 enum class StoreMode : uint8_t { kReplace, kAdd, kRemove };
+// What STORE makes of a message's flags.
+Flags apply(StoreMode mode, Flags before, const Flags& flags);
 
 class MailStore {
  public:

@@ -77,6 +77,7 @@ Task<> SharedSession::select(Entry entry) {
   mailbox_ = open;
   read_only = command.verb == Verb::kExamine;
   mailbox_->join(*this);
+  ++view_id_;
   client_.now_in(key.mailbox);
   client_.enter(State::kSelected);
   show_mailbox(command);
@@ -196,7 +197,7 @@ Task<> SharedSession::copy(Entry entry) {
   auto reader = command.reader();
   std::string set(reader.atom().value_or(""));
   if (!info.name.starts_with("UID ")) {
-    const auto messages = view.messages(*wire::SequenceSet::parse(set), mailbox_->table());
+    const auto messages = view.messages(*wire::SequenceSet::parse(set), mailbox_->table(), told_at(entry));
     if (messages.invalid) {
       answer(command, "BAD There is no message of that number");
       co_return;

@@ -42,6 +42,7 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   relayed.extended = relayed.answered = false;
   relayed.options.clear();
   relayed.found.clear();
+  relayed.told_uids.clear();
   return relayed;
 }
 
@@ -71,6 +72,7 @@ Task<> SharedSession::forward(Entry entry) {
   by_number_ = false;
   relayed.tag = command.tag;
   relayed.verb = command.verb;
+  relayed.told = told_at(entry);
   auto prepared = prepare(command, relayed);
   if (prepared.answer) {
     drop(relayed);
@@ -156,7 +158,7 @@ SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, co
     relayed.uids = *set;
     return {std::string(atom), {}};
   }
-  auto messages = view.messages(*set, mailbox_->table());
+  auto messages = view.messages(*set, mailbox_->table(), relayed.told);
   if (messages.invalid) return {{}, std::string(kOutOfRange)};
   relayed.numbers = *set;
   relayed.uids = std::move(messages.uids);
@@ -213,7 +215,7 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
   for (const auto& piece : keys.number_sets) {
     const auto set = SequenceSet::parse(arguments.substr(piece.offset, piece.length));
     if (!set) return {{}, "BAD Invalid message set"};
-    const auto messages = view.messages(*set, mailbox_->table());
+    const auto messages = view.messages(*set, mailbox_->table(), relayed.told);
     if (messages.invalid) return {{}, std::string(kOutOfRange)};
     replacements.push_back(messages.uids.empty() ? "NOT ALL" : "UID " + messages.uids.to_string());
   }

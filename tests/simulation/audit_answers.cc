@@ -15,7 +15,7 @@ using Problem = std::optional<std::string>;
 namespace {
 
 bool satisfies(const Command& command, const demo::Flags& flags) {
-  return apply(command.mode, flags, command.flags) == flags;
+  return demo::apply(command.mode, flags, command.flags) == flags;
 }
 
 bool has_star(std::string_view keys) {
@@ -34,19 +34,31 @@ const Mail* SessionAudit::mail_of(const Running::Addressed& message) const {
   return open_ ? open_->history->find(uid_of(message)) : nullptr;
 }
 
-bool SessionAudit::means_now(const Running& running, uint32_t number) const {
-  const auto& set = running.command->set;
-  const auto& picture = open_->picture;
-  if (!running.command->by_uid()) return set.contains(number, picture.exists());
+// What "*" of UIDs is may have changed between a command's arrival and its execution; not below this.
+uint32_t SessionAudit::lowest_star(const Running& running) const {
   const auto& alive = open_->history->alive();
-  const uint32_t uid = picture.messages()[number - 1].uid;
-  return uid != 0 && set.contains(uid, picture.last_uid()) &&
-         set.contains(uid, alive.empty() ? picture.last_uid() : alive.back());
+  return std::min(running.last_uid, alive.empty() ? 0 : alive.back());
 }
 
-bool SessionAudit::means_still(const Running& running, const Running::Addressed& message) const {
+bool SessionAudit::may_mean(const Running& running, uint32_t number, uint32_t uid) const {
+  const auto& set = running.command->set;
+  const bool by_uid = running.command->by_uid();
+  if (by_uid && uid == 0) return true;  // the client does not know its UID
+  const uint32_t which = by_uid ? uid : number;
+  const uint32_t last = by_uid ? running.last_uid : running.exists;
+  const uint32_t lowest = by_uid ? lowest_star(running) : running.exists;
+  return set.contains(which, last) || set.contains(which, lowest) ||
+         (which > lowest && set.contains(which, which));
+}
+
+bool SessionAudit::surely_means(const Running& running, const Running::Addressed& message) const {
   const uint32_t number = open_->picture.number_of(message.id);
-  return number != 0 && means_now(running, number);
+  const auto& set = running.command->set;
+  if (number == 0) return false;
+  if (running.command->by_uid())
+    return set.contains(message.uid, open_->history->uid_next() - 1) &&
+           set.contains(message.uid, lowest_star(running));
+  return set.contains(number, open_->picture.exists());
 }
 
 Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
@@ -67,7 +79,9 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   switch (command.verb) {
     case Verb::kNoop:
     case Verb::kCheck:
-      if (open_) problem = behind(*open_, *running.delivered);
+      // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price.
+      asked_in_vain_ = open_ && !(running.attached && context_.is_attached(*open_->history));
+      if (open_ && !asked_in_vain_) problem = behind(*open_, *running.delivered);
       break;
     case Verb::kIdle:
       if (!running.done || running.done_end > delivered_) problem = "answered before DONE";
@@ -122,10 +136,11 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
   if (reply.code == "EXPUNGEISSUED" && shared) {
     // RFC 2180, 4.1 to 4.4: some of what it means is gone, or may be.
-    const bool plausible = std::ranges::any_of(running.addressed, [&](const auto& message) {
-      const auto* mail = mail_of(message);
-      return !mail || !mail->alive();
-    });
+    const bool plausible =
+        running.beyond(running.exists) || std::ranges::any_of(running.addressed, [&](const auto& message) {
+          const auto* mail = mail_of(message);
+          return !mail || !mail->alive();
+        });
     const bool may = command.by_number() && command.verb != Verb::kSearch && !command.silent;
     return plausible && may ? std::nullopt : Problem("EXPUNGEISSUED, and nothing of it is gone");
   }
@@ -135,7 +150,7 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
 Problem SessionAudit::check_fetch(const Running& running) const {
   for (const auto& message : running.addressed) {
     const auto* mail = mail_of(message);
-    if (mail && mail->alive() && !running.answered.contains(message.id) && means_still(running, message))
+    if (mail && mail->alive() && !running.answered.contains(message.id) && surely_means(running, message))
       return fmt::format("nothing came for UID {}, or not all of it", mail->uid());
   }
   return std::nullopt;
@@ -145,7 +160,7 @@ Problem SessionAudit::check_store(const Running& running) {
   const auto& command = *running.command;
   for (const auto& message : running.addressed) {
     const auto* mail = mail_of(message);
-    if (mail && mail->alive() && means_still(running, message)) {
+    if (mail && mail->alive() && surely_means(running, message)) {
       if (!command.silent && !running.answered.contains(message.id))
         return fmt::format("nothing came for UID {}", mail->uid());
       // Acknowledged is done, though others may have undone it.
@@ -166,13 +181,13 @@ void SessionAudit::conclude_flags(const Running& running) {
   uint32_t number = 0;
   for (auto& message : open_->picture.messages()) {
     ++number;
-    if (running.told.contains(message.id)) continue;
-    const bool meant =
-        std::ranges::find(running.addressed, message.id, &Running::Addressed::id) != running.addressed.end();
-    if (meant != means_now(running, number)) {
+    if (running.told.contains(message.id) || !may_mean(running, number, message.uid)) continue;
+    const auto addressed = std::ranges::find(running.addressed, message.id, &Running::Addressed::id);
+    const bool sure = addressed != running.addressed.end() && surely_means(running, *addressed);
+    if (!sure) {
       message.flags.reset();  // it can't tell
-    } else if (meant && (message.flags || command.mode == demo::StoreMode::kReplace)) {
-      message.flags = apply(command.mode, message.flags.value_or(demo::Flags()), command.flags);
+    } else if (message.flags || command.mode == demo::StoreMode::kReplace) {
+      message.flags = demo::apply(command.mode, message.flags.value_or(demo::Flags()), command.flags);
     }
   }
 }
@@ -186,8 +201,9 @@ Problem SessionAudit::check_search(const Running& running) const {
   if (!program) return "the simulation's own keys are malformed";
   const auto& picture = open_->picture;
   const bool by_uid = command.verb == Verb::kUidSearch;
-  const bool grew = picture.exists() != running.exists || open_->history->uid_next() != running.first_new_uid;
-  // What "*" means may have changed meanwhile, or the last message's UID is not known.
+  const uint64_t last_id = picture.messages().empty() ? 0 : picture.messages().back().id;
+  const bool grew = (running.known.empty() ? 0 : running.known.back()) != last_id ||
+                    open_->history->uid_next() != running.first_new_uid;
   const bool uncertain = grew || open_->history->changed() > open_->fresh || !picture.knows_last_uid();
   if (has_star(command.keys) && uncertain) return std::nullopt;
   if (running.beyond(running.exists)) return std::nullopt;
@@ -333,22 +349,17 @@ Problem SessionAudit::settle_promises(const Running& running, const Reply& reply
 // --- what was done, and why
 
 bool SessionAudit::may_address(const Running& running, uint32_t uid) const {
-  const auto& command = *running.command;
-  if (command.by_uid()) {
-    // The server's session may not have seen the last messages yet: "*" is any from the last one that is known.
-    const uint32_t last = open_->picture.last_uid();
-    return command.set.contains(uid, last) || (uid > last && command.set.contains(uid, uid));
-  }
+  if (running.command->by_uid()) return may_mean(running, 0, uid);
   const bool addressed = std::ranges::any_of(running.addressed, [&](const auto& message) {
     const uint32_t its = uid_of(message);
     return its == 0 || its == uid;
   });
-  if (addressed || (!has_star(command.set.to_string()) && !running.beyond(running.exists))) return addressed;
-  // More messages may have come until it was executed.
+  if (addressed) return true;
+  // One that came since.
   const auto& messages = open_->picture.messages();
   const auto found = std::ranges::find(messages, uid, &Picture::Message::uid);
-  return found == messages.end() ||
-         command.set.contains(static_cast<uint32_t>(found - messages.begin()) + 1, open_->picture.exists());
+  const auto number = static_cast<uint32_t>(found - messages.begin()) + 1;
+  return number > running.exists && (found == messages.end() || may_mean(running, number, uid));
 }
 
 bool SessionAudit::explains(const MailboxHistory& mailbox, const MailboxHistory::Change& change) const {
@@ -376,10 +387,10 @@ bool SessionAudit::explains(const MailboxHistory& mailbox, const MailboxHistory:
       continue;
     }
     if (command.is({Verb::kFetch, Verb::kUidFetch}) && command.sets_seen && may_address(running, uid) &&
-        apply(demo::StoreMode::kAdd, change.before, {"\\Seen"}) == flags)
+        demo::apply(demo::StoreMode::kAdd, change.before, {"\\Seen"}) == flags)
       return true;
     if (command.is({Verb::kStore, Verb::kUidStore}) && may_address(running, uid) &&
-        apply(command.mode, change.before, command.flags) == flags)
+        demo::apply(command.mode, change.before, command.flags) == flags)
       return true;
   }
   return false;

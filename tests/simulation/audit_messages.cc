@@ -183,7 +183,10 @@ SessionAudit::Problem SessionAudit::behind(const OpenMailbox& box, Moment then) 
   if (picture.exists() < there)
     return fmt::format("{} messages are known, and {} are there for long enough", picture.exists(), there);
   const bool held_back = std::ranges::any_of(running_, [](const Running& running) {
-    return running.is_delivered() && running.command->is({Verb::kFetch, Verb::kStore, Verb::kSearch});
+    if (!running.is_delivered()) return false;
+    if (running.command->malformed) return true;  // it may look like a FETCH
+    // COPY and MOVE for the client's sake, and UID SEARCH where its keys are numbers.
+    return running.command->by_number() || (running.command->verb == Verb::kUidSearch && running.highest > 0);
   });
   for (const auto& message : picture.messages()) {
     const auto* mail = box.history->find(message.uid);

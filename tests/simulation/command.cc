@@ -19,17 +19,4 @@ bool Command::by_number() const {
   return is({Verb::kFetch, Verb::kStore, Verb::kSearch, Verb::kCopy, Verb::kMove});
 }
 
-demo::Flags apply(demo::StoreMode mode, const demo::Flags& before, const demo::Flags& flags) {
-  if (mode == demo::StoreMode::kReplace) return flags;
-  demo::Flags after = before;
-  for (const auto& flag : flags) {
-    if (mode == demo::StoreMode::kAdd) {
-      after.insert(flag);
-    } else {
-      after.erase(flag);
-    }
-  }
-  return after;
-}
-
 }  // namespace imapmux::simulation

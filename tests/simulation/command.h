@@ -43,7 +43,4 @@ struct Command {
 };
 using CommandPtr = std::shared_ptr<const Command>;
 
-// What STORE makes of a message's flags.
-demo::Flags apply(demo::StoreMode mode, const demo::Flags& before, const demo::Flags& flags);
-
 }  // namespace imapmux::simulation

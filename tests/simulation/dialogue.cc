@@ -28,6 +28,7 @@ void Dialogue::note(const std::string& who, std::string_view what) {
 }
 
 void Dialogue::add(Line line) {
+  if (line.text.size() > 20 && line.text.find_first_not_of('x') == std::string::npos) return;  // filling
   if (line.text.size() > kWidth) line.text = line.text.substr(0, kWidth) + "…";
   if (verbose_) std::puts(show(line).c_str());
   if (lines_.size() >= kKept) lines_.pop_front();

@@ -21,7 +21,7 @@ std::optional<Moment> Mail::had(const demo::Flags& wanted, Moment from) const {
   std::optional<Moment> first;
   for (auto version = flags.rbegin(); version != flags.rend(); ++version) {
     if (version->flags == wanted) first = std::max(version->since, from);
-    if (version->since < from) break;  // the ones before it had ended by then
+    if (version->since <= from) break;  // the ones before it had ended by then
   }
   return first;
 }

@@ -7,8 +7,7 @@ namespace {
 
 using Cut = LinkHabits::Cut;
 
-constexpr size_t kOctetsAtOnce = 48;  // with Cut::kOctets: of one delivery, each by itself
-constexpr size_t kLargestPiece = 90;
+constexpr size_t kLargestPiece = 90;  // octets; a quarter of what waits, if that is more
 
 }  // namespace
 
@@ -117,8 +116,9 @@ void Link::arm(async::Timer& timer) {
 }
 
 size_t Link::piece(Cut cut, size_t available) {
-  return cut == Cut::kWhole ? available
-                            : std::min<size_t>(available, world_.random.between(1, kLargestPiece));
+  if (cut == Cut::kWhole) return available;
+  const size_t most = std::max(kLargestPiece, available / 4);
+  return std::min(available, size_t{1} + world_.random.below(most));
 }
 
 bool Link::readable() const {
@@ -152,11 +152,9 @@ void Link::deliver_in() {
     world_.scheduler.run_ready();
     return;
   }
-  if (habits_.to_proxy == Cut::kOctets) {
-    for (size_t i = 0; i < kOctetsAtOnce && hand_in(1);) ++i;
-  } else {
-    hand_in(piece(habits_.to_proxy, in_.size() - in_at_));
-  }
+  const size_t size = piece(habits_.to_proxy, in_.size() - in_at_);
+  const size_t each = habits_.to_proxy == Cut::kOctets ? 1 : size;
+  for (size_t done = 0; done < size && hand_in(each);) done += each;
   if (!readable()) return;  // start_reading() arms the timer
   if (in_at_ < in_.size()) {
     arm(in_timer_);
@@ -173,10 +171,10 @@ void Link::deliver_out() {
     out_at_ = 0;
   } else if (held_) {
     return;
-  } else if (habits_.from_proxy == Cut::kOctets) {
-    for (size_t i = 0; i < kOctetsAtOnce && peer_ != nullptr && out_at_ < out_.size(); ++i) hand_out(1);
   } else {
-    hand_out(piece(habits_.from_proxy, out_.size() - out_at_));
+    const size_t size = piece(habits_.from_proxy, out_.size() - out_at_);
+    const size_t each = habits_.from_proxy == Cut::kOctets ? 1 : size;
+    for (size_t done = 0; done < size && peer_ != nullptr; done += each) hand_out(each);
   }
   if (above_low_ && unsent() <= net::Stream::kLowWatermark) {
     above_low_ = false;

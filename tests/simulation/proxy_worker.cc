@@ -14,7 +14,11 @@ ProxyWorker::ProxyWorker(World& world, LegacyBackend& backend, config::ConfigPtr
       backend_(backend),
       service_(session::Service::make(std::move(config), nullptr)),
       tasks_(world.scheduler),
-      posting_(world.scheduler, [this] { run_posted(); }) {}
+      shared_accounts_(*this),
+      posting_(world.scheduler, [this] { run_posted(); }) {
+  shared_.spool = std::make_unique<net::SpoolLimits>(service_->config->limits.max_spool,
+                                                     service_->config->limits.spool_directory);
+}
 
 ProxyWorker::~ProxyWorker() = default;
 

@@ -23,6 +23,8 @@ class ProxyWorker final : private session::Host {
   void accept(std::unique_ptr<net::Stream> stream);
   // Ends all sessions. Done when done().
   void shut_down();
+  // When no session is left: logs the shared accounts out.
+  void close_accounts() { tasks_.spawn(shared_accounts_.close_all()); }
   bool done() const { return tasks_.empty(); }
   // What is wrong when everything has ended; empty: nothing is left.
   std::string leftovers();
@@ -36,6 +38,7 @@ class ProxyWorker final : private session::Host {
       std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
+  mailbox::SharedAccounts& shared_accounts() override { return shared_accounts_; }
   size_t index() const override { return 0; }
   size_t workers() const override { return 1; }
   void hand_over(size_t, session::HandedOver) override {}
@@ -53,6 +56,7 @@ class ProxyWorker final : private session::Host {
   session::Shared shared_;
   async::TaskScope tasks_;
   mailbox::Accounts accounts_;
+  mailbox::SharedAccounts shared_accounts_;
   base::IntrusiveList<session::ClientSession> sessions_;
   std::vector<std::function<void()>> posted_;
   async::Timer posting_;

@@ -47,7 +47,7 @@ struct Running {
   };
 
   CommandPtr command;
-  base::Instant begun{};
+  uint64_t begins = 0;              // so many octets of the connection make it known to the proxy
   std::vector<uint64_t> part_ends;  // of the parts sent so far: octets of the connection
   size_t go_aheads = 0;
   std::optional<Moment> delivered;  // with its last octet
@@ -55,10 +55,12 @@ struct Running {
   uint64_t done_end = 0;
 
   // when it was delivered
+  bool attached = false;  // the backend could be asked
   uint32_t exists = 0;
   std::vector<uint64_t> known;  // SEARCH: all messages, in the order of their numbers
   uint32_t highest = 0;         // of the numbers that it names
   std::vector<Addressed> addressed;
+  uint32_t last_uid = 0;       // the largest that the client knows
   uint32_t first_new_uid = 0;  // the mailbox's UIDNEXT
 
   // since
@@ -69,8 +71,8 @@ struct Running {
 
   bool is_delivered() const { return delivered.has_value(); }
   bool beyond(uint32_t there) const { return highest > there; }
-  // It may have an effect, and untagged answers may be told.
-  bool begun_at_proxy(uint64_t octets) const { return !part_ends.empty() && part_ends.front() <= octets; }
+  // The proxy knows of it, and may say something because of it.
+  bool begun_at_proxy(uint64_t octets) const { return begins <= octets; }
 };
 
 }  // namespace imapmux::simulation

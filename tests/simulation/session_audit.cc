@@ -33,7 +33,8 @@ void SessionAudit::sends(const CommandPtr& command, std::string_view part) {
   if (running == running_.end()) {
     running = running_.emplace(running_.end());
     running->command = command;
-    running->begun = context_.world.scheduler.now();
+    // APPEND is dealt with before its message has come.
+    running->begins = sent_ + (command->verb == Verb::kAppend ? part.find('\n') + 1 : part.size());
   }
   sent_ += part.size();
   running->part_ends.push_back(sent_);
@@ -73,7 +74,9 @@ void SessionAudit::understand(Running& running) {
   const bool copies = command.is({Verb::kCopy, Verb::kUidCopy, Verb::kMove, Verb::kUidMove});
   if (open_) {
     const auto& picture = open_->picture;
+    running.attached = context_.is_attached(*open_->history);
     running.exists = picture.exists();
+    running.last_uid = picture.last_uid();
     running.first_new_uid = open_->history->uid_next();
     std::vector<wire::SequenceSet> numbers;
     if (command.verb == Verb::kSearch || command.verb == Verb::kUidSearch) {

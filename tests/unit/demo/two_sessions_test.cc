@@ -130,6 +130,17 @@ TEST(Allowed, ChangesAreToldAtCommandBoundaries) {
   EXPECT_EQ(two.a->say("7 SEARCH UID 4"), "* SEARCH 3\r\n7 OK SEARCH completed\r\n");
 }
 
+// RFC 3501, 6.4.6: .SILENT hides what the client did, and not what others did.
+TEST(Allowed, SilentHidesNothingOfOthers) {
+  Two two(quirks_with(SecondSession::kAllowed));
+  two.a->say("1 SELECT INBOX");
+  two.server.store().store_flags(*two.server.store().find("alice", "INBOX"), 2, StoreMode::kAdd,
+                                 {"\\Flagged"});
+  EXPECT_EQ(two.a->say("2 STORE 1:2 +FLAGS.SILENT \\Seen"),
+            "* 2 FETCH (FLAGS (\\Flagged \\Seen \\Recent))\r\n2 OK STORE completed\r\n");
+  EXPECT_EQ(two.a->say("3 NOOP"), "3 OK NOOP completed\r\n");
+}
+
 TEST(Allowed, IdleHearsOfTheOther) {
   Two two(quirks_with(SecondSession::kAllowed));
   two.a->say("1 SELECT INBOX");
