@@ -107,7 +107,7 @@ SharedSession::Refusal SharedSession::refusal(const wire::Command& command) cons
 
 Task<> SharedSession::execute(Entry entry) {
   const auto& command = entry.command;
-  by_number_ = wire::names_messages_by_number(command.verb);
+  by_number_ = entry.by_number;
   if (auto problem = refusal(command)) {
     if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(client_.reader(), entry.literal_waits);
     if (client_.reader().holding()) client_.reader().expect_commands();
