@@ -292,6 +292,7 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
     Party* party, const wire::Response& response, std::optional<backend::LiteralStart> literal) noexcept {
   using Name = wire::ResponseName;
   auto& table = heard_table();
+  fetched_number_ = 0;
   switch (response.name) {
     case Name::kExists:
       if (deselecting_) return Taken::kByMailbox;
@@ -320,6 +321,11 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
       return Taken::kByMailbox;
     case Name::kFetch: {
       if (deselecting_) return Taken::kByMailbox;
+      if (literal) {
+        nobodys_.clear();
+        fetched_.begin({});
+        if (fetched_.piece(response.arguments, nobodys_)) fetched_number_ = response.number;
+      }
       if (!attaching_ && party && party != this && party->on_fetch(*this, response, literal))
         return Taken::kByParty;
       uint32_t uid = 0;
@@ -337,6 +343,17 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
     default:
       return Taken::kNo;
   }
+}
+
+void SharedMailbox::on_text(bool by_party, std::string_view text,
+                            std::optional<backend::LiteralStart> literal) noexcept {
+  if (fetched_number_ == 0) return;
+  nobodys_.clear();
+  const bool understood = fetched_.piece(text, nobodys_);
+  if (understood && literal) return;
+  const uint32_t number = std::exchange(fetched_number_, 0);
+  if (by_party || !understood || !fetched_.complete()) return;
+  learn(number, fetched_.uid(), fetched_.has_flags() ? &fetched_.flags() : nullptr);
 }
 
 SharedConnection::Attachment::Taken SharedMailbox::on_code(const wire::Response& response) {
