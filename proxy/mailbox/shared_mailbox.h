@@ -230,7 +230,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
-  bool gave_up_ = false;  // the last attach(): nobody wanted it any more, or it is set aside
+  bool gave_up_ = false;       // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
   size_t uses_ = 0;

@@ -106,7 +106,8 @@ void SharedSession::show_mailbox(const wire::Command& command) {
 
 // Expunges for everybody, silently for this client; it leaves in any case.
 Task<> SharedSession::close(Entry entry) {
-  // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its sake.
+  // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its
+  // sake.
   if (in_mailbox() && !read_only && !mailbox_->read_only()) co_await run_in(mailbox_, "EXPUNGE", nullptr);
   leave_selected_state();
   answer(entry.command, "OK CLOSE completed");
