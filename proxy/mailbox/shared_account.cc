@@ -74,7 +74,10 @@ SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> plac
       credentials_(config().credential_ttl),
       tasks_(workplace.scheduler()) {}
 
-SharedAccount::~SharedAccount() = default;
+// They leave their connections, which is news for those who wait: for nobody, but the list must be there.
+SharedAccount::~SharedAccount() {
+  mailboxes_.clear();
+}
 
 bool SharedAccount::needed() const {
   if (!members_.empty()) return true;
@@ -103,6 +106,8 @@ Task<> SharedAccount::live() {
   co_await tasks_.join();
   // Only now is it certain that no mailbox is open.
   for (const auto holder : holders) workplace_.arbiter().release_all(holder);
+  mailboxes_.clear();
+  connections_.clear();
   lost_.clear();
   credential_.reset();
 }

@@ -155,6 +155,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
   }
   if (flags) tell_flags(number);
   fetched(number, uid, flags);
+  if (flags && wanted.flags) told_flags_of(mailbox_->table().uid(number));
   const uint32_t mine = shown_as(number);
   if (!attributes_.nothing_left()) client_.writer().untagged_fetch(mine, body_);
 }
@@ -200,6 +201,8 @@ bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string
   for (const auto& relayed : in_flight_) {
     if (!relayed.sent || !is_store(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
     if (!relayed.silent) return false;
+    if (std::find(relayed.told_uids.begin(), relayed.told_uids.end(), uid) != relayed.told_uids.end())
+      return false;
     if (table.flags(number).after(relayed.operation, relayed.flags).without_recent() == now->without_recent())
       withheld = true;
   }
@@ -300,6 +303,11 @@ void SharedSession::assume(const Relayed& relayed) {
     for (uint32_t number = table.first_from(range.first);
          number <= table.known() && table.uid(number) <= range.last; ++number)
       mailbox_->assume_flags(number, relayed.operation, relayed.flags);
+  }
+  for (const uint32_t uid : relayed.told_uids) {
+    const uint32_t number = table.number_of(uid);
+    if (number == 0 || !relayed.uids.contains(uid, table.last_uid()) || !table.knows_flags(number)) continue;
+    client_.writer().untagged_fetch(view.to_view(number), "(FLAGS " + table.flags_text(number) + ")");
   }
 }
 

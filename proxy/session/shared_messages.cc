@@ -42,6 +42,7 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   relayed.extended = relayed.answered = false;
   relayed.options.clear();
   relayed.found.clear();
+  relayed.told_uids.clear();
   return relayed;
 }
 

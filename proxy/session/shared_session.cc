@@ -331,6 +331,13 @@ void SharedSession::tell_exists(uint32_t known) {
     client_.writer().untagged(std::to_string(exists) + " EXISTS");
 }
 
+// A client that hears of flags while its silent STORE is under way may take them for what came of it: then it
+// is told that, too.
+void SharedSession::told_flags_of(uint32_t uid) {
+  for (auto& relayed : in_flight_)
+    if (relayed.silent) relayed.told_uids.push_back(uid);
+}
+
 // Of all messages but `except`, whose flags are in the response that is about to be passed on; 0: of all.
 void SharedSession::tell_flags(uint32_t except) {
   const auto& table = mailbox_->table();
@@ -340,6 +347,7 @@ void SharedSession::tell_flags(uint32_t except) {
     const uint32_t mine = view.to_view(number);
     if (number == except || mine > view.count()) continue;
     client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
+    told_flags_of(table.uid(number));
   }
   view.told_flags(table.changes());
 }

@@ -62,8 +62,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     // STORE
     wire::FlagOperation operation = wire::FlagOperation::kReplace;
     mailbox::FlagSet flags;
-    bool silent = false;      // the client wants no echo
-    bool echo_comes = false;  // but one comes, for the others' sake
+    bool silent = false;              // the client wants no echo
+    std::vector<uint32_t> told_uids;  // of messages whose flags the client heard of meanwhile
+    bool echo_comes = false;          // but one comes, for the others' sake
     // SEARCH, SORT, THREAD
     bool extended = false;  // RETURN: ESEARCH is the answer
     bool answered = false;
@@ -121,6 +122,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell_exists(uint32_t known);
   void tell_known_flags();
   void tell_flags(uint32_t except);
+  void told_flags_of(uint32_t uid);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
   bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }

@@ -79,7 +79,9 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   switch (command.verb) {
     case Verb::kNoop:
     case Verb::kCheck:
-      if (open_) problem = behind(*open_, *running.delivered);
+      // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price.
+      asked_in_vain_ = open_ && !(running.attached && context_.is_attached(*open_->history));
+      if (open_ && !asked_in_vain_) problem = behind(*open_, *running.delivered);
       break;
     case Verb::kIdle:
       if (!running.done || running.done_end > delivered_) problem = "answered before DONE";
@@ -134,10 +136,11 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
   if (reply.code == "EXPUNGEISSUED" && shared) {
     // RFC 2180, 4.1 to 4.4: some of what it means is gone, or may be.
-    const bool plausible = std::ranges::any_of(running.addressed, [&](const auto& message) {
-      const auto* mail = mail_of(message);
-      return !mail || !mail->alive();
-    });
+    const bool plausible =
+        running.beyond(running.exists) || std::ranges::any_of(running.addressed, [&](const auto& message) {
+          const auto* mail = mail_of(message);
+          return !mail || !mail->alive();
+        });
     const bool may = command.by_number() && command.verb != Verb::kSearch && !command.silent;
     return plausible && may ? std::nullopt : Problem("EXPUNGEISSUED, and nothing of it is gone");
   }

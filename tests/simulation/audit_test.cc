@@ -26,8 +26,8 @@ class Audit : public testing::Test {
     history.add("alice", "INBOX");
     history.add("alice", "Archive");
     for (uint32_t i = 1; i <= 3; ++i) deliver(i);
-    audit =
-        std::make_shared<SessionAudit>(AuditContext{world, history, promises, rules}, "alice", "alice.c1");
+    audit = std::make_shared<SessionAudit>(
+        AuditContext{world, history, promises, rules, [](const auto&) { return true; }}, "alice", "alice.c1");
     says("* OK ready");
   }
 

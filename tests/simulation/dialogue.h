@@ -35,7 +35,7 @@ class Dialogue {
     std::string text;
   };
   static constexpr size_t kKept = 6000;
-  static constexpr size_t kWidth = 300;
+  static constexpr size_t kWidth = 160;
 
   static std::string show(const Line& line);
   void add(Line line);

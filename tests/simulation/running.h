@@ -55,6 +55,7 @@ struct Running {
   uint64_t done_end = 0;
 
   // when it was delivered
+  bool attached = false;  // the backend could be asked
   uint32_t exists = 0;
   std::vector<uint64_t> known;  // SEARCH: all messages, in the order of their numbers
   uint32_t highest = 0;         // of the numbers that it names

@@ -74,6 +74,7 @@ void SessionAudit::understand(Running& running) {
   const bool copies = command.is({Verb::kCopy, Verb::kUidCopy, Verb::kMove, Verb::kUidMove});
   if (open_) {
     const auto& picture = open_->picture;
+    running.attached = context_.is_attached(*open_->history);
     running.exists = picture.exists();
     running.last_uid = picture.last_uid();
     running.first_new_uid = open_->history->uid_next();

@@ -7,6 +7,7 @@
 // audit_messages.cc (what is said of messages), audit_answers.cc (whether a command came to its proper end).
 #pragma once
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -29,6 +30,8 @@ struct AuditContext {
   MailHistory& history;
   Promises& promises;
   const Rules& rules;
+  // Whether a connection of the proxy has the mailbox open.
+  std::function<bool(const MailboxHistory&)> is_attached;
 };
 
 class SessionAudit final : public LinkTap {
@@ -55,6 +58,8 @@ class SessionAudit final : public LinkTap {
   bool closed() const { return stream_closed_; }
   bool idle() const { return running_.empty(); }
   const OpenMailbox* open() const { return open_ ? &*open_ : nullptr; }
+  // The last NOOP was answered without the backend, which may be.
+  bool asked_in_vain() const { return open_ && asked_in_vain_; }
 
   // LinkTap
   void on_delivered(std::string_view octets) override;
@@ -124,6 +129,7 @@ class SessionAudit final : public LinkTap {
   std::optional<OpenMailbox> open_;
   std::optional<OpenMailbox> opening_;
   bool greeted_ = false;
+  bool asked_in_vain_ = false;
   bool idling_ = false;  // the "+" of IDLE was said
   Moment idles_since_;
   bool reading_ = true;

@@ -67,7 +67,7 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.servers.push_back({"backend.example", 143, {}});
   backend.access = rules.shared() ? config::MailboxAccess::kShared : config::MailboxAccess::kExclusive;
   backend.connections_per_user = 16;
-  backend.lease_wait = Millis(2'000);
+  backend.lease_wait = Millis(rules.shared() ? 20'000 : 2'000);  // in vain only where one has it alone
   backend.poll_interval = Millis(5'000);
   config->backends[backend.name] = std::move(backend);
   config::Route route;

@@ -38,6 +38,7 @@ class Simulation {
   // Until it is true; fails with `what` if that takes too long.
   void play_until(const std::function<bool()>& done, const std::string& what);
   void settle();
+  bool everybody_was_told() const;
   void tear_down();
   void look_after();
   void on_change(const MailboxHistory& mailbox, const MailboxHistory::Change& change);
