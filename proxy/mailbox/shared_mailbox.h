@@ -17,6 +17,7 @@
 #include "mailbox/lease_wait.h"
 #include "mailbox/mailbox_view.h"
 #include "mailbox/shared_connection.h"
+#include "wire/fetch_attributes.h"
 
 namespace imapmux::mailbox {
 
@@ -211,6 +212,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // Attachment
   Taken on_untagged(Party* party, const wire::Response& response,
                     std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_text(bool by_party, std::string_view text,
+               std::optional<backend::LiteralStart> literal) noexcept override;
   Taken on_code(const wire::Response& response);
   void on_connection_lost(const std::string& reason) noexcept override;
 
@@ -241,6 +244,10 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   MessageTable table_;
   MessageTable fresh_;
   std::string fetched_flags_;
+  // Of a FETCH response with literals, for when nobody else reads it to its end.
+  wire::FetchAttributes fetched_;
+  uint32_t fetched_number_ = 0;  // 0: there is none on its way
+  std::string nobodys_;
   base::Instant attached_since_{};
   std::vector<uint32_t>* searched_ = nullptr;  // where an inner SEARCH's results go
   uint32_t recent_ = 0;
