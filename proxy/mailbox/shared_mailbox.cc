@@ -127,9 +127,8 @@ bool SharedMailbox::wanted() const {
 }
 
 bool SharedMailbox::may_let_go() const {
-  const bool working = uses_ > 0 || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
-         (!in_use() && !working && now() - alone_since_ >= config().linger);
+         (!in_use() && polls_.empty() && now() - alone_since_ >= config().linger);
 }
 
 bool SharedMailbox::must_let_go() const {
@@ -309,7 +308,7 @@ Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()
 Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
   if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
   const auto deadline = now() + config().lease_wait;
-  const Use use(*this);
+  const Use use(shared_from_this());
   Opening opening(wanted, nudges);
   opens_.push_back(opening);
   wake_.notify_all();
@@ -328,6 +327,7 @@ void SharedMailbox::used() {
   if (--uses_ > 0) return;
   if (viewers_.empty()) alone_since_ = now();
   wake_.notify_all();
+  account_.changed();
 }
 
 void SharedMailbox::visit_soon() {

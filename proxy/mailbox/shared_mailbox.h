@@ -17,6 +17,7 @@
 #include "mailbox/lease_wait.h"
 #include "mailbox/mailbox_view.h"
 #include "mailbox/shared_connection.h"
+#include "wire/fetch_attributes.h"
 
 namespace imapmux::mailbox {
 
@@ -39,7 +40,10 @@ class Viewer : public Party, public base::ListNode {
   ~Viewer() = default;
 };
 
-class SharedMailbox final : private Party, private SharedConnection::Attachment, private async::ReadyNode {
+class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
+                            private Party,
+                            private SharedConnection::Attachment,
+                            private async::ReadyNode {
  public:
   SharedMailbox(SharedAccount& account, MailboxKey key, std::string name);
   ~SharedMailbox();
@@ -54,8 +58,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
-  // Attached, or will be: who needs it open, for whatever purpose, goes through ready().
-  bool engaged() const { return in_use() || connection_ != nullptr; }
+  // Neither attached nor about to be: it has no lease.
+  bool at_rest() const { return !connection_ && !attach_under_way_; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -86,13 +90,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
   class Use {
    public:
-    explicit Use(SharedMailbox& of) : of_(of) { ++of_.uses_; }
-    ~Use() { of_.used(); }
+    explicit Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) { ++of_->uses_; }
+    ~Use() { of_->used(); }
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
 
    private:
-    SharedMailbox& of_;
+    std::shared_ptr<SharedMailbox> of_;
   };
   // Suspended, and stays so, while one of these lives.
   class Block {
@@ -208,6 +212,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Attachment
   Taken on_untagged(Party* party, const wire::Response& response,
                     std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_text(bool by_party, std::string_view text,
+               std::optional<backend::LiteralStart> literal) noexcept override;
   Taken on_code(const wire::Response& response);
   void on_connection_lost(const std::string& reason) noexcept override;
 
@@ -222,12 +228,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   std::shared_ptr<SharedConnection> connection_;
 
   bool attached_ = false;
+  bool attach_under_way_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
-  bool gave_up_ = false;  // the last attach(): nobody wanted it any more, or it is set aside
+  bool gave_up_ = false;       // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
   size_t uses_ = 0;
@@ -237,6 +244,10 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   MessageTable table_;
   MessageTable fresh_;
   std::string fetched_flags_;
+  // Of a FETCH response with literals, for when nobody else reads it to its end.
+  wire::FetchAttributes fetched_;
+  uint32_t fetched_number_ = 0;  // 0: there is none on its way
+  std::string nobodys_;
   base::Instant attached_since_{};
   std::vector<uint32_t>* searched_ = nullptr;  // where an inner SEARCH's results go
   uint32_t recent_ = 0;

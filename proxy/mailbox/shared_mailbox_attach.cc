@@ -63,6 +63,7 @@ void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
+  const Flag under_way(attach_under_way_);
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
@@ -124,35 +125,40 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   co_return refusal;
 }
 
-// `open` becomes whether the backend has it selected now, whatever comes of it.
+// The full path. `open` becomes whether the backend has it selected now, whatever comes of it.
 Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                             bool& open) {
   const Flag attaching(attaching_);
-  fresh_ = MessageTable();
-  heard_validity_ = heard_next_ = 0;
-  const bool contradicted_before = std::exchange(contradicted_, false);
-  std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
-  wire::write_string(text, name_);
-  auto reply = co_await connection->run(*this, std::move(text));
-  // RFC 3501, 6.3.1: NO deselects what was selected before, BAD does nothing.
-  if (reply.status != wire::ResponseName::kBad) open = reply.ok();
-  if (!reply.ok()) co_return backend::to_text(reply);
-  attached_kind_ = kind;
-  read_only_ = reply.code == "READ-ONLY";
-  auto refusal = co_await read_messages(connection);
-  if (refusal) co_return refusal;
-  if (contradicted_ || !adopt(fresh_)) {
+  for (bool again = contradicted_;; again = true) {
+    fresh_ = MessageTable();
+    heard_validity_ = heard_next_ = 0;
+    contradicted_ = false;
+    std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
+    wire::write_string(text, name_);
+    auto reply = co_await connection->run(*this, std::move(text));
+    // RFC 3501, 6.3.1: NO deselects what was selected before, BAD does nothing.
+    if (reply.status != wire::ResponseName::kBad) open = reply.ok();
+    if (!reply.ok()) co_return backend::to_text(reply);
+    attached_kind_ = kind;
+    read_only_ = reply.code == "READ-ONLY";
+    auto refusal = co_await read_messages(connection);
+    if (refusal) co_return refusal;
+    const bool same = viewers_.empty() || uid_validity_ == heard_validity_;
+    if (same && !contradicted_ && adopt(fresh_)) break;
     base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
-                    contradicted_before ? "contradicts itself again" : "is not what it was");
+                    again ? "contradicts itself again" : "is not what it was");
+    if (same && !again) continue;
     viewers_.for_each([](Viewer& viewer) {
       viewer.unlink();
       viewer.on_mailbox_changed_identity();
     });
     alone_since_ = now();
     begin_anew(fresh_);
+    break;
   }
   contradicted_ = false;
   fresh_ = MessageTable();
+  news();
   co_return std::nullopt;
 }
 
@@ -202,7 +208,6 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     begin_anew(fresh);
     return true;
   }
-  if (uid_validity_ != heard_validity_) return false;
   for (uint32_t number = table_.exists(); number > 0; --number) {
     const uint32_t uid = table_.uid(number);
     if (uid != 0 && fresh.number_of(uid) != 0) continue;
@@ -292,6 +297,7 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
     Party* party, const wire::Response& response, std::optional<backend::LiteralStart> literal) noexcept {
   using Name = wire::ResponseName;
   auto& table = heard_table();
+  fetched_number_ = 0;
   switch (response.name) {
     case Name::kExists:
       if (deselecting_) return Taken::kByMailbox;
@@ -320,6 +326,11 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
       return Taken::kByMailbox;
     case Name::kFetch: {
       if (deselecting_) return Taken::kByMailbox;
+      if (literal) {
+        nobodys_.clear();
+        fetched_.begin({});
+        if (fetched_.piece(response.arguments, nobodys_)) fetched_number_ = response.number;
+      }
       if (!attaching_ && party && party != this && party->on_fetch(*this, response, literal))
         return Taken::kByParty;
       uint32_t uid = 0;
@@ -337,6 +348,17 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
     default:
       return Taken::kNo;
   }
+}
+
+void SharedMailbox::on_text(bool by_party, std::string_view text,
+                            std::optional<backend::LiteralStart> literal) noexcept {
+  if (fetched_number_ == 0) return;
+  nobodys_.clear();
+  const bool understood = fetched_.piece(text, nobodys_);
+  if (understood && literal) return;
+  const uint32_t number = std::exchange(fetched_number_, 0);
+  if (by_party || !understood || !fetched_.complete()) return;
+  learn(number, fetched_.uid(), fetched_.has_flags() ? &fetched_.flags() : nullptr);
 }
 
 SharedConnection::Attachment::Taken SharedMailbox::on_code(const wire::Response& response) {

@@ -132,11 +132,11 @@ Task<TaggedReply> SharedSession::upload(const wire::Command& command, std::vecto
   const auto key = account_->naming().key(opened_mailboxes(command).front());
   std::shared_ptr<Hold> hold;
   std::shared_ptr<SharedMailbox> open = account_->find(key);
-  if (open && !open->engaged()) open.reset();
+  if (open && open->at_rest()) open.reset();
   std::optional<SharedMailbox::Use> use;
-  if (open) use.emplace(*open);
   Turn turn;
   if (open) {
+    use.emplace(open);
     turn = co_await turn_in(open);
   }
   if (!turn.connection) {  // it is not open, or can't be

@@ -16,6 +16,8 @@ using mailbox::LeaseRequest;
 using mailbox::SharedMailbox;
 using wire::Verb;
 
+constexpr std::string_view kOthersLookOn = "NO [INUSE] Mailbox is in use by another session";
+
 std::string quoted(std::string_view name) {
   std::string text;
   wire::write_string(text, name);
@@ -119,7 +121,7 @@ Task<> SharedSession::status(Entry entry) {
     co_return;
   }
   const auto key = account_->naming().key(opened_mailboxes(command).front());
-  if (auto open = account_->find(key); open && open->engaged()) {
+  if (auto open = account_->find(key)) {
     co_await status_of_open(std::move(entry), std::move(open));
     co_return;
   }
@@ -138,7 +140,7 @@ Task<> SharedSession::status(Entry entry) {
 // the session. The same numbers come from NOOP, the table and SEARCH.
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
-  const SharedMailbox::Use use(*open);
+  const SharedMailbox::Use use(open);
   // It may be let go in the middle of the question: then what is in the table is old.
   for (int tries = 0; tries == 0 || (tries < 3 && !open->attached()); ++tries) {
     auto refusal = co_await ready(open);
@@ -256,12 +258,13 @@ Task<> SharedSession::restructure(Entry entry) {
     if (auto open = account_->find(key)) affected.push_back(std::move(open));
     for (auto& open : account_->inferiors(key)) affected.push_back(std::move(open));
   }
-  for (const auto& open : affected) {
-    const size_t mine = open == mailbox_ ? 1 : 0;
-    if (open->viewers() > mine) {  // RFC 2180, 3.1
-      answer(command, "NO [INUSE] Mailbox is in use by another session");
-      co_return;
-    }
+  const auto others_look_on = [&] {
+    return std::any_of(affected.begin(), affected.end(),
+                       [&](const auto& open) { return open->viewers() > (open == mailbox_ ? 1U : 0U); });
+  };
+  if (others_look_on()) {  // RFC 2180, 3.1
+    answer(command, kOthersLookOn);
+    co_return;
   }
   // RENAME takes what is below along, DELETE leaves it (RFC 3501, 6.3.4 and 6.3.5).
   const auto& first = requests.front().key;
@@ -273,6 +276,7 @@ Task<> SharedSession::restructure(Entry entry) {
   // Nobody opens them meanwhile, and servers refuse to delete what is selected, or say BYE later.
   for (const auto& open : affected) hold->blocks.emplace_back(open);
   auto refusal = co_await lease(std::move(requests), hold);
+  if (!refusal && others_look_on()) refusal = kOthersLookOn;  // who was opening it just then
   if (refusal) {
     answer(command, *refusal);
     co_return;
