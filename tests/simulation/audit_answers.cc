@@ -14,8 +14,6 @@ using Problem = std::optional<std::string>;
 
 namespace {
 
-constexpr base::Millis kPatienceOfPolls{1'000};
-
 bool satisfies(const Command& command, const demo::Flags& flags) {
   return demo::apply(command.mode, flags, command.flags) == flags;
 }
