@@ -17,7 +17,7 @@ using base::Millis;
 // Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
 // SELECT.
 constexpr uint32_t kFewMessages = 2'000;
-constexpr int kTries = 5;
+constexpr int kTries = 20;
 // Whoever waits for the mailbox has a limit of his own.
 constexpr Millis kAsLongAsAnybodyWaits{24 * 3'600'000};
 constexpr Millis kGentleWait{1'000};
