@@ -81,6 +81,8 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
     case Verb::kCheck:
       // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price.
       asked_in_vain_ = open_ && !(running.attached && context_.is_attached(*open_->history));
+      // A mailbox that can't be attached within a second: then it is answered from the view.
+      asked_in_vain_ = asked_in_vain_ || now().time - running.delivered->time >= base::Millis(1'000);
       if (open_ && !asked_in_vain_) problem = behind(*open_, *running.delivered);
       break;
     case Verb::kIdle:
