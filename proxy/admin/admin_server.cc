@@ -19,6 +19,12 @@ bool same_secret(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+// Not even destroyed at the end of the process, behind which detached threads would find it gone.
+std::vector<std::shared_ptr<void>>& kept_for_ever() {
+  static auto& kept = *new std::vector<std::shared_ptr<void>>;
+  return kept;
+}
+
 }  // namespace
 
 // A thread for each request, up to a limit: a client that is slow to say what it wants must keep neither a
@@ -124,9 +130,7 @@ AdminServer::~AdminServer() {
     const std::lock_guard lock(http_->mutex);
     http_->ended = true;
   }
-  // Requests that are still being read refer to it, until the very end of the process: never destroyed.
-  static auto& kept = *new std::vector<std::shared_ptr<Http>>;
-  kept.push_back(http_);
+  kept_for_ever().push_back(http_);  // requests that are still being read refer to it
 }
 
 uint16_t AdminServer::port() const {

@@ -125,6 +125,8 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
     std::unique_ptr<BackendConnection> connection;
     try {
       connection = co_await open_one(loop, servers, server, keepalive);
+    } catch (const net::OutOfDescriptors& error) {
+      throw BackendUnavailable(error.what());  // our failure, not the server's: it is not down
     } catch (const net::ConnectionLost& error) {
       problem = server->endpoint.to_string() + ": " + error.what();
     }

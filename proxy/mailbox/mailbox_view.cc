@@ -45,12 +45,12 @@ void MailboxView::on_expunge(uint32_t number) {
   ghosts_.insert(ghosts_.begin() + ghosts_before(mine), mine);
 }
 
-MailboxView::Messages MailboxView::messages(const wire::SequenceSet& numbers,
-                                            const MessageTable& table) const {
+MailboxView::Messages MailboxView::messages(const wire::SequenceSet& numbers, const MessageTable& table,
+                                            uint32_t told) const {
   Messages result;
   for (const auto range : numbers.ranges()) {
-    const auto [first, last] = ordered(range, count_);
-    if (first == 0 || last > count_) {
+    const auto [first, last] = ordered(range, told);
+    if (first == 0 || last > told) {
       result.invalid = true;
       return result;
     }
@@ -69,10 +69,10 @@ MailboxView::Messages MailboxView::messages(const wire::SequenceSet& numbers,
   return result;
 }
 
-bool MailboxView::any_ghost(const wire::SequenceSet& numbers) const {
+bool MailboxView::any_ghost(const wire::SequenceSet& numbers, uint32_t told) const {
   if (ghosts_.empty()) return false;
   return std::any_of(numbers.ranges().begin(), numbers.ranges().end(), [&](wire::SequenceSet::Range range) {
-    const auto [first, last] = ordered(range, count_);
+    const auto [first, last] = ordered(range, told);
     return ghosts_before(last + 1) > ghosts_before(first);
   });
 }

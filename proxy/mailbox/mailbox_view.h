@@ -28,14 +28,14 @@ class MailboxView {
   // The backend expunged its message `number`. Once for every message, in the backend's order.
   void on_expunge(uint32_t number);
 
-  // What a client's sequence set stands for now.
+  // What a client's sequence set stands for, which it wrote when it knew of `told` messages.
   struct Messages {
-    bool invalid = false;    // a number above count(), or anything at all where count() is 0: BAD
+    bool invalid = false;    // a number above `told`, or anything at all where that is 0: BAD
     bool ghosts = false;     // some are gone
     wire::SequenceSet uids;  // of those that are left
   };
-  Messages messages(const wire::SequenceSet& numbers, const MessageTable& table) const;
-  bool any_ghost(const wire::SequenceSet& numbers) const;
+  Messages messages(const wire::SequenceSet& numbers, const MessageTable& table, uint32_t told) const;
+  bool any_ghost(const wire::SequenceSet& numbers, uint32_t told) const;
 
   // Telling, in this order (RFC 3501, 7.4.1). The numbers to say EXPUNGE with, one after the other;
   // afterwards there are no ghosts.

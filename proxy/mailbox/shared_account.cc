@@ -106,6 +106,8 @@ Task<> SharedAccount::live() {
   co_await tasks_.join();
   // Only now is it certain that no mailbox is open.
   for (const auto holder : holders) workplace_.arbiter().release_all(holder);
+  mailboxes_.clear();
+  connections_.clear();
   lost_.clear();
   credential_.reset();
 }

@@ -296,7 +296,9 @@ void SharedConnection::on_literal(std::string_view octets) noexcept {
 
 void SharedConnection::on_text(std::string_view text, std::optional<LiteralStart> literal) noexcept {
   octets_ += text.size();
+  const bool by_party = reader_ != nullptr;
   if (reader_) reader_->on_text(text, literal);
+  if (attachment_) attachment_->on_text(by_party, text, literal);
   if (!literal) reader_ = nullptr;
 }
 

@@ -67,6 +67,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
     enum class Taken : uint8_t { kNo, kByMailbox, kByParty };
     virtual Taken on_untagged(Party* party, const wire::Response& response,
                               std::optional<backend::LiteralStart> literal) noexcept = 0;
+    // What follows a literal of it. `by_party`: the party reads it.
+    virtual void on_text(bool by_party, std::string_view text,
+                         std::optional<backend::LiteralStart> literal) noexcept = 0;
     virtual void on_connection_lost(const std::string& reason) noexcept = 0;
 
    protected:

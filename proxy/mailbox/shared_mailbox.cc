@@ -16,6 +16,7 @@ constexpr Millis kPatienceOfPolls{1'000};
 constexpr Millis kAfterRefusal{20};
 constexpr Millis kNever{3'600'000};
 constexpr uint32_t kFlagsAtOnce = 2'000;
+constexpr int kTries = 20;
 
 // Tells those who wait, however their work ends.
 template <class List, class Tell>
@@ -127,9 +128,8 @@ bool SharedMailbox::wanted() const {
 }
 
 bool SharedMailbox::may_let_go() const {
-  const bool working = !opens_.empty() || !polls_.empty();
   return blocks_ > 0 || connection_wanted_ ||
-         (viewers_.empty() && !working && now() - alone_since_ >= config().linger);
+         (!in_use() && polls_.empty() && now() - alone_since_ >= config().linger);
 }
 
 bool SharedMailbox::must_let_go() const {
@@ -155,7 +155,7 @@ Millis SharedMailbox::until_next_step() const {
   if (anybody_idles()) at(last_visit_ + (attached_ ? Millis(0) : visit_pause_) + config().poll_interval);
   if (attached_) {
     if (connection_wanted_) at(attached_since_ + config().min_hold);
-    if (viewers_.empty()) at(alone_since_ + config().linger);
+    if (!in_use()) at(alone_since_ + config().linger);
     if (may_idle())
       at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
   }
@@ -186,7 +186,8 @@ Task<> SharedMailbox::look_after() {
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
     if (table_.exists() == 0 && kind == Poll::kNoop) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
-      auto refusal = co_await select_in_turn(connection, attached_kind_);
+      bool open = true;
+      auto refusal = co_await select_in_turn(connection, attached_kind_, open);
       if (refusal) contradiction("it can be selected no more: " + *refusal);
     } else {
       co_await connection->run(*this, std::string(kind == Poll::kCheck ? "CHECK" : "NOOP"));
@@ -200,9 +201,14 @@ Task<> SharedMailbox::look_after() {
 
 // UIDs of what came in: no view hears of a message before.
 Task<> SharedMailbox::learn_what_is_new(std::shared_ptr<SharedConnection> connection) {
-  for (int tries = 0; !table_.complete() && tries < 3; ++tries)
+  // Mail may come faster than it is asked for: then some is left for the next time. No progress is a
+  // contradiction.
+  for (int tries = 0, in_vain = 0; !table_.complete() && tries < kTries && in_vain < 2; ++tries) {
+    const uint32_t known = table_.known();
     co_await connection->run(*this, "UID FETCH " + std::to_string(table_.last_uid() + 1) + ":* (UID FLAGS)");
-  if (!table_.complete()) contradiction("new messages without UIDs");
+    in_vain = table_.known() > known ? 0 : in_vain + 1;
+    if (!table_.complete() && in_vain == 2) contradiction("new messages without UIDs");
+  }
   changed_.notify_all();
 }
 
@@ -308,6 +314,7 @@ Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()
 Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
   if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
   const auto deadline = now() + config().lease_wait;
+  const Use use(shared_from_this());
   Opening opening(wanted, nudges);
   opens_.push_back(opening);
   wake_.notify_all();
@@ -320,6 +327,13 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
   wake_.notify_all();
   if (!opening.decided) co_return "NO [INUSE] Mailbox is in use";
   co_return opening.refusal;
+}
+
+void SharedMailbox::used() {
+  if (--uses_ > 0) return;
+  if (viewers_.empty()) alone_since_ = now();
+  wake_.notify_all();
+  account_.changed();
 }
 
 void SharedMailbox::visit_soon() {
@@ -391,10 +405,6 @@ SharedMailbox::Block::~Block() {
 
 Task<> SharedMailbox::Block::suspended() {
   while (of_->connection_ && !of_->closing_) co_await of_->changed_.wait();
-}
-
-uint32_t SharedMailbox::uid_next() const {
-  return std::max(uid_next_, table_.last_uid() + 1);
 }
 
 void SharedMailbox::saw_uid(uint32_t uid) {

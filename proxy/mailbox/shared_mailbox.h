@@ -17,6 +17,7 @@
 #include "mailbox/lease_wait.h"
 #include "mailbox/mailbox_view.h"
 #include "mailbox/shared_connection.h"
+#include "wire/fetch_attributes.h"
 
 namespace imapmux::mailbox {
 
@@ -39,7 +40,10 @@ class Viewer : public Party, public base::ListNode {
   ~Viewer() = default;
 };
 
-class SharedMailbox final : private Party, private SharedConnection::Attachment, private async::ReadyNode {
+class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
+                            private Party,
+                            private SharedConnection::Attachment,
+                            private async::ReadyNode {
  public:
   SharedMailbox(SharedAccount& account, MailboxKey key, std::string name);
   ~SharedMailbox();
@@ -49,11 +53,13 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   void close();  // the account is going
   // Its connection is wanted for another mailbox: it is given back at the next opportunity.
   void give_connection();
-  bool in_use() const { return !viewers_.empty() || !opens_.empty(); }
+  bool in_use() const { return !viewers_.empty() || uses_ > 0; }
   base::Instant last_used() const;
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
   bool attached() const { return attached_ && !contradicted_; }
+  // Neither attached nor about to be: it has no lease.
+  bool at_rest() const { return !connection_ && !attach_under_way_; }
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }
@@ -81,6 +87,17 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> poll(Poll kind);
   // Waits until all UIDs are known that a view may need.
   async::Task<> complete();
+  // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
+  class Use {
+   public:
+    explicit Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) { ++of_->uses_; }
+    ~Use() { of_->used(); }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
   // Suspended, and stays so, while one of these lives.
   class Block {
    public:
@@ -104,15 +121,15 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   }
   uint32_t recent() const { return std::min(recent_, table_.known()); }
   uint32_t uid_validity() const { return uid_validity_; }
-  uint32_t uid_next() const;
-  bool read_only() const { return read_only_; }  // even for SELECT
+  uint32_t uid_next() const { return uid_next_; }  // never goes back
+  bool read_only() const { return read_only_; }    // even for SELECT
   bool attached_for_writing() const { return attached_kind_ == LeaseKind::kSelect; }
   const std::string& flags() const { return flags_; }  // of the untagged FLAGS, with parentheses
   const std::string& permanent_flags() const { return permanent_flags_; }
   uint32_t flags_version() const { return flags_version_; }
   // The number of the first message without \Seen; 0: none, or not known.
   uint32_t first_unseen() const;
-  // APPENDUID said so.
+  // It was there, or APPENDUID said so.
   void saw_uid(uint32_t uid);
 
  private:
@@ -144,6 +161,7 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // shared_mailbox.cc
   async::Task<Refusal> wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up);
   async::Task<> step();
+  void used();
   bool wanted() const;
   bool may_let_go() const;
   bool must_let_go() const;
@@ -163,12 +181,14 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   async::Task<> attach();
   async::Task<Refusal> take_place(LeaseKind kind);
   async::Task<Refusal> select(LeaseKind kind);
-  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind);
+  async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                      bool& open);
   async::Task<Refusal> read_messages(std::shared_ptr<SharedConnection> connection);
   async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
   bool adopt(MessageTable& fresh);
   void begin_anew(MessageTable& fresh);
   void tell_openings(const Refusal& refusal);
+  void tell_openings_it_is_open();
   static void tell_polls(base::IntrusiveList<Polling>& polls);
   async::Task<> let_go();
   async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
@@ -192,6 +212,8 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   // Attachment
   Taken on_untagged(Party* party, const wire::Response& response,
                     std::optional<backend::LiteralStart> literal) noexcept override;
+  void on_text(bool by_party, std::string_view text,
+               std::optional<backend::LiteralStart> literal) noexcept override;
   Taken on_code(const wire::Response& response);
   void on_connection_lost(const std::string& reason) noexcept override;
 
@@ -206,19 +228,26 @@ class SharedMailbox final : private Party, private SharedConnection::Attachment,
   std::shared_ptr<SharedConnection> connection_;
 
   bool attached_ = false;
+  bool attach_under_way_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
+  bool gave_up_ = false;       // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row
+  size_t uses_ = 0;
   size_t blocks_ = 0;
   LeaseKind attached_kind_ = LeaseKind::kExamine;
 
   MessageTable table_;
   MessageTable fresh_;
   std::string fetched_flags_;
+  // Of a FETCH response with literals, for when nobody else reads it to its end.
+  wire::FetchAttributes fetched_;
+  uint32_t fetched_number_ = 0;  // 0: there is none on its way
+  std::string nobodys_;
   base::Instant attached_since_{};
   std::vector<uint32_t>* searched_ = nullptr;  // where an inner SEARCH's results go
   uint32_t recent_ = 0;

@@ -17,7 +17,7 @@ using base::Millis;
 // Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
 // SELECT.
 constexpr uint32_t kFewMessages = 2'000;
-constexpr int kTries = 5;
+constexpr int kTries = 20;
 // Whoever waits for the mailbox has a limit of his own.
 constexpr Millis kAsLongAsAnybodyWaits{24 * 3'600'000};
 constexpr Millis kGentleWait{1'000};
@@ -50,15 +50,24 @@ void SharedMailbox::tell_openings(const Refusal& refusal) {
   opens_.for_each([&](Opening& opening) { opening.decide(refusal); });
 }
 
+// Who came meanwhile may need more than what was asked for: step() sees to him.
+void SharedMailbox::tell_openings_it_is_open() {
+  opens_.for_each([&](Opening& opening) {
+    if (opening.wanted != Wanted::kSelected || attached_for_writing()) opening.decide(std::nullopt);
+  });
+}
+
 void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
   polls.for_each([](Polling& polling) { polling.answered(); });
 }
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
+  const Flag under_way(attach_under_way_);
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
+  gave_up_ = false;
   try {
     refusal = co_await take_place(kind);
     if (!refusal) refusal = co_await select(kind);
@@ -68,14 +77,13 @@ Task<> SharedMailbox::attach() {
   last_visit_ = now();
   if (refusal) {
     suspended();
-    // Who waits for a mailbox that is set aside goes on waiting.
-    if (insisting && blocks_ == 0) tell_openings(refusal);
+    // Who came or stays while it gave up has another try coming.
+    if (insisting && !gave_up_) tell_openings(refusal);
   } else {
     attached_ = true;
-    attached_kind_ = kind;
     attached_since_ = quiet_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
-    tell_openings(std::nullopt);
+    tell_openings_it_is_open();
   }
   changed_.notify_all();
   account_.changed();
@@ -88,8 +96,10 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   LeaseWish wish{holder_, {{key_, kind}}, rule_of(config().conflicts)};
   if (attached_) wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
-                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_,
-                                      [this] { return closing_ || blocks_ > 0 || !wanted(); });
+                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, [this] {
+                                        gave_up_ = closing_ || blocks_ > 0 || !wanted();
+                                        return gave_up_;
+                                      });
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
   auto found = co_await account_.connection_for(
@@ -106,40 +116,59 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   auto mine = co_await connection->turn(*this);
   if (!mine || connection != connection_) co_return std::string(kGone);
   const TurnEnd end(connection, *this);
-  auto refusal = co_await select_in_turn(connection, kind);
+  bool open = attached_;  // on the backend
+  auto refusal = co_await select_in_turn(connection, kind, open);
+  if (refusal && open) {
+    const Flag deselecting(deselecting_);
+    co_await deselect(connection);
+  }
   co_return refusal;
 }
 
-Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind) {
+// The full path. `open` becomes whether the backend has it selected now, whatever comes of it.
+Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
+                                            bool& open) {
   const Flag attaching(attaching_);
-  fresh_ = MessageTable();
-  heard_validity_ = heard_next_ = 0;
-  const bool contradicted_before = std::exchange(contradicted_, false);
-  std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
-  wire::write_string(text, name_);
-  auto reply = co_await connection->run(*this, std::move(text));
-  if (!reply.ok()) co_return backend::to_text(reply);
-  read_only_ = reply.code == "READ-ONLY";
-  auto refusal = co_await read_messages(connection);
-  if (refusal) co_return refusal;
-  if (contradicted_ || !adopt(fresh_)) {
+  for (bool again = contradicted_;; again = true) {
+    fresh_ = MessageTable();
+    heard_validity_ = heard_next_ = 0;
+    contradicted_ = false;
+    std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
+    wire::write_string(text, name_);
+    auto reply = co_await connection->run(*this, std::move(text));
+    // RFC 3501, 6.3.1: NO deselects what was selected before, BAD does nothing.
+    if (reply.status != wire::ResponseName::kBad) open = reply.ok();
+    if (!reply.ok()) co_return backend::to_text(reply);
+    attached_kind_ = kind;
+    read_only_ = reply.code == "READ-ONLY";
+    auto refusal = co_await read_messages(connection);
+    if (refusal) co_return refusal;
+    // GNU imap4d gives an empty mailbox a new one each time: who knows of no message can't mistake one.
+    bool nothing_told = table_.exists() == 0;
+    viewers_.for_each([&](const Viewer& one) { nothing_told = nothing_told && one.view.count() == 0; });
+    const bool same = viewers_.empty() || nothing_told || uid_validity_ == heard_validity_;
+    if (nothing_told) uid_validity_ = heard_validity_;
+    if (same && !contradicted_ && adopt(fresh_)) break;
     base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
-                    contradicted_before ? "contradicts itself again" : "is not what it was");
+                    again ? "contradicts itself again" : "is not what it was");
+    if (same && !again) continue;
     viewers_.for_each([](Viewer& viewer) {
       viewer.unlink();
       viewer.on_mailbox_changed_identity();
     });
     alone_since_ = now();
     begin_anew(fresh_);
+    break;
   }
   contradicted_ = false;
   fresh_ = MessageTable();
+  news();
   co_return std::nullopt;
 }
 
 void SharedMailbox::begin_anew(MessageTable& fresh) {
   table_ = std::move(fresh);
-  uid_next_ = heard_next_;
+  uid_next_ = std::max(heard_next_, table_.last_uid() + 1);
   uid_validity_ = heard_validity_;
 }
 
@@ -183,7 +212,6 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     begin_anew(fresh);
     return true;
   }
-  if (uid_validity_ != heard_validity_) return false;
   for (uint32_t number = table_.exists(); number > 0; --number) {
     const uint32_t uid = table_.uid(number);
     if (uid != 0 && fresh.number_of(uid) != 0) continue;
@@ -197,7 +225,7 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     table_.learn_uid(number, fresh.uid(number));
     if (fresh.knows_flags(number)) table_.learn_flags(number, fresh.flags_text(number));
   }
-  uid_next_ = std::max(uid_next_, heard_next_);
+  uid_next_ = std::max({uid_next_, heard_next_, table_.last_uid() + 1});
   return true;
 }
 
@@ -273,6 +301,7 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
     Party* party, const wire::Response& response, std::optional<backend::LiteralStart> literal) noexcept {
   using Name = wire::ResponseName;
   auto& table = heard_table();
+  fetched_number_ = 0;
   switch (response.name) {
     case Name::kExists:
       if (deselecting_) return Taken::kByMailbox;
@@ -301,6 +330,11 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
       return Taken::kByMailbox;
     case Name::kFetch: {
       if (deselecting_) return Taken::kByMailbox;
+      if (literal) {
+        nobodys_.clear();
+        fetched_.begin({});
+        if (fetched_.piece(response.arguments, nobodys_)) fetched_number_ = response.number;
+      }
       if (!attaching_ && party && party != this && party->on_fetch(*this, response, literal))
         return Taken::kByParty;
       uint32_t uid = 0;
@@ -318,6 +352,17 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
     default:
       return Taken::kNo;
   }
+}
+
+void SharedMailbox::on_text(bool by_party, std::string_view text,
+                            std::optional<backend::LiteralStart> literal) noexcept {
+  if (fetched_number_ == 0) return;
+  nobodys_.clear();
+  const bool understood = fetched_.piece(text, nobodys_);
+  if (understood && literal) return;
+  const uint32_t number = std::exchange(fetched_number_, 0);
+  if (by_party || !understood || !fetched_.complete()) return;
+  learn(number, fetched_.uid(), fetched_.has_flags() ? &fetched_.flags() : nullptr);
 }
 
 SharedConnection::Attachment::Taken SharedMailbox::on_code(const wire::Response& response) {
@@ -363,6 +408,7 @@ void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flag
     contradiction("the UID of a message changed");
     return;
   }
+  if (uid != 0 && !attaching_) saw_uid(uid);
   if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
   if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
 }

@@ -13,6 +13,12 @@ namespace {
 using async::Task;
 using base::Millis;
 
+[[noreturn]] void fail(int status, const std::string& what = {}) {
+  const std::string reason = what + uv_strerror(status);
+  if (status == UV_EMFILE || status == UV_ENFILE) throw OutOfDescriptors(Side::kBackend, reason);
+  throw ConnectionLost(Side::kBackend, reason);
+}
+
 // A request to libuv that may outlive the task that waits for it: freed by whichever of both ends last.
 struct Lookup {
   uv_getaddrinfo_t request;
@@ -124,21 +130,21 @@ void start_connect(TcpStream::Socket& socket, Attempt& attempt, const sockaddr_s
     const int bound = uv_tcp_bind(&socket.tcp, reinterpret_cast<const sockaddr*>(&from), 0);
     if (bound != 0) {
       attempt.finished = true;
-      throw ConnectionLost(Side::kBackend, "can't bind to " + text + ": " + uv_strerror(bound));
+      fail(bound, "can't bind to " + text + ": ");
     }
   }
   const int status =
       uv_tcp_connect(&attempt.request, &socket.tcp, reinterpret_cast<const sockaddr*>(&address), on_connect);
   if (status != 0) {
     attempt.finished = true;
-    throw ConnectionLost(Side::kBackend, uv_strerror(status));
+    fail(status);
   }
 }
 
 void start_connect(TcpStream::Socket& socket, Attempt& attempt, const std::string& path) {
   if (path.size() >= sizeof(sockaddr_un{}.sun_path)) {  // libuv would cut it
     attempt.finished = true;
-    throw ConnectionLost(Side::kBackend, uv_strerror(UV_ENAMETOOLONG));
+    fail(UV_ENAMETOOLONG);
   }
   attempt.request.data = &attempt;
   uv_pipe_connect(&attempt.request, &socket.pipe, path.c_str(),
@@ -161,7 +167,7 @@ Task<std::unique_ptr<TcpStream>> attempt_one(EventLoop& loop, const base::Endpoi
   }
   auto result = co_await attempt->done.wait_for(limit);
   if (result == async::WaitResult::kTimeout) throw ConnectionLost(Side::kBackend, "connecting took too long");
-  if (attempt->status != 0) throw ConnectionLost(Side::kBackend, uv_strerror(attempt->status));
+  if (attempt->status != 0) fail(attempt->status);
   co_return std::make_unique<TcpStream>(loop, socket.release(), kind, Side::kBackend, options.keepalive);
 }
 
@@ -183,6 +189,8 @@ Task<std::unique_ptr<TcpStream>> connect(EventLoop& loop, base::Endpoint endpoin
     std::unique_ptr<TcpStream> stream;
     try {
       stream = co_await attempt_one(loop, endpoint, &addresses[i], options, std::max(Millis(1), share));
+    } catch (const OutOfDescriptors&) {
+      throw;
     } catch (const ConnectionLost& error) {
       problem = error.what();
     }

@@ -17,8 +17,14 @@ struct ConnectOptions {
   std::optional<base::IpAddress> source;  // used for addresses of its family
 };
 
+// This process or its machine has no descriptors left, which says nothing about the other side.
+class OutOfDescriptors : public ConnectionLost {
+ public:
+  using ConnectionLost::ConnectionLost;
+};
+
 // Tries the addresses of `endpoint` one after the other. Throws ConnectionLost{kBackend} with the reason of
-// the last failure, or of the time limit. Cancelling leaves nothing behind.
+// the last failure, or of the time limit; OutOfDescriptors at once. Cancelling leaves nothing behind.
 async::Task<std::unique_ptr<TcpStream>> connect(EventLoop& loop, base::Endpoint endpoint,
                                                 ConnectOptions options);
 

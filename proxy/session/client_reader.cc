@@ -2,6 +2,8 @@
 
 #include <cassert>
 
+#include "session/command_check.h"
+
 namespace imapmux::session {
 namespace {
 
@@ -40,7 +42,7 @@ Entry ClientReader::take() {
   Entry entry = std::move(entries_.front());
   entries_.pop_front();
   queued_octets_ -= entry.command.text.size() + entry.line.size();
-  if (wire::names_messages_by_number(entry.command.verb)) --queued_by_number_;
+  if (entry.by_number) --queued_by_number_;
   feed_if_room();
   return entry;
 }
@@ -203,7 +205,11 @@ void ClientReader::on_event(CommandParser::Event event) {
 
 void ClientReader::push(Entry entry) {
   queued_octets_ += entry.command.text.size() + entry.line.size();
-  if (wire::names_messages_by_number(entry.command.verb)) ++queued_by_number_;
+  entry.by_number = names_messages_by_number(entry.command);
+  if (entry.by_number) {
+    ++queued_by_number_;
+    entry.told = listener_.told_count();
+  }
   entries_.push_back(std::move(entry));
   arrivals_.notify_all();
 }

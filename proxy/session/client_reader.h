@@ -17,6 +17,12 @@
 
 namespace imapmux::session {
 
+// How many messages of which view the client knew of when a command was read: what its numbers mean.
+struct ToldCount {
+  uint64_t view = 0;  // 0: none
+  uint32_t count = 0;
+};
+
 // One thing that a client said.
 struct Entry {
   enum class Kind : uint8_t {
@@ -34,6 +40,8 @@ struct Entry {
   uint64_t literal_size = 0;
   bool literal_waits = false;
   bool literal8 = false;
+  bool by_number = false;  // see names_messages_by_number()
+  ToldCount told;
 };
 
 // A part of a command with streamed literals.
@@ -64,6 +72,7 @@ class ClientReader final : public net::StreamHandler {
     virtual void on_client_drained() noexcept = 0;
     // While relaying: the octets as they came.
     virtual void on_client_octets(std::string_view octets) noexcept = 0;
+    virtual ToldCount told_count() const noexcept = 0;
     // A command's literal may be sent now.
     virtual void on_literal_wanted() noexcept = 0;
 

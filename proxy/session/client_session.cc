@@ -402,6 +402,10 @@ void ClientSession::on_literal_wanted() noexcept {
   writer_.go_ahead("OK");
 }
 
+ToldCount ClientSession::told_count() const noexcept {
+  return after_login_ ? after_login_->told_count() : ToldCount{};
+}
+
 SessionStatus ClientSession::status() const {
   SessionStatus status;
   status.id = id_;

@@ -129,6 +129,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void on_client_drained() noexcept override;
   void on_client_octets(std::string_view octets) noexcept override;
   void on_literal_wanted() noexcept override;
+  ToldCount told_count() const noexcept override;
   void on_timer();
   std::optional<base::IpAddress> counted_address() const;
 
@@ -177,6 +178,7 @@ class AfterLogin {
   // From the stream's callbacks.
   virtual void on_client_octets(std::string_view) noexcept {}
   virtual void on_client_eof() noexcept {}
+  virtual ToldCount told_count() const noexcept { return {}; }
   virtual void on_client_drained() noexcept {}
   // Whether a BYE of the proxy would stand between responses.
   virtual bool may_speak() const { return true; }

@@ -251,6 +251,30 @@ bool is_append_part(std::string_view text) {
   return true;
 }
 
+bool names_messages_by_number(const wire::Command& command) {
+  const auto keys = [&](wire::SearchForm form) {
+    return !wire::parse_search(command.arguments(), form).number_sets.empty();
+  };
+  switch (command.verb) {
+    case Verb::kFetch:
+    case Verb::kStore:
+    case Verb::kSearch:
+    case Verb::kSort:
+    case Verb::kThread:
+    case Verb::kCopy:
+    case Verb::kMove:
+      return true;
+    case Verb::kUidSearch:
+      return keys(wire::SearchForm::kSearch);
+    case Verb::kUidSort:
+      return keys(wire::SearchForm::kSort);
+    case Verb::kUidThread:
+      return keys(wire::SearchForm::kThread);
+    default:
+      return false;
+  }
+}
+
 std::vector<std::string> opened_mailboxes(const wire::Command& command) {
   std::vector<std::string> names;
   auto reader = command.reader();

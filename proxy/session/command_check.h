@@ -15,6 +15,9 @@ std::optional<std::string> problem_with(const wire::Command& command);
 
 // The mailbox names that a command opens (wire::Opens), decoded: one, or two for RENAME (old, new). Empty if
 // malformed.
+// Names messages by number: as long as it has been read and not begun, the numbers that the client knows must
+// not shift. FETCH, STORE, SEARCH, SORT, THREAD, COPY, MOVE, and the keys of UID SEARCH and its like.
+bool names_messages_by_number(const wire::Command& command);
 std::vector<std::string> opened_mailboxes(const wire::Command& command);
 
 // Whether `text` may stand between two literals of an APPEND (MULTIAPPEND, RFC 3502): " (flags) "date" ",

@@ -110,6 +110,7 @@ bool SharedSession::on_fetch(const mailbox::SharedMailbox& mailbox, const wire::
   if (mailbox_.get() != &mailbox || !Viewer::linked()) return false;
   fetch_number_ = 0;
   fetch_is_passed_ = false;
+  tell_known_flags();
   if (literal) {
     begin_fetch(response, *literal);
   } else {
@@ -136,6 +137,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     bool has_flags = false;
     if (wire::read_fetch(response.arguments, uid, fetch_flags_, has_flags) && has_flags)
       wanted.flags = !is_withheld(number, uid, fetch_flags_);
+    wanted.uid = wanted.uid && wanted.flags;  // of an echo that is withheld nothing is left
   }
   body_.clear();
   attributes_.begin(wanted);
@@ -153,6 +155,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
   }
   if (flags) tell_flags(number);
   fetched(number, uid, flags);
+  if (flags && wanted.flags) told_flags_of(mailbox_->table().uid(number));
   const uint32_t mine = shown_as(number);
   if (!attributes_.nothing_left()) client_.writer().untagged_fetch(mine, body_);
 }
@@ -198,7 +201,10 @@ bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string
   for (const auto& relayed : in_flight_) {
     if (!relayed.sent || !is_store(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
     if (!relayed.silent) return false;
-    if (table.flags(number).after(relayed.operation, relayed.flags) == *now) withheld = true;
+    if (std::find(relayed.told_uids.begin(), relayed.told_uids.end(), uid) != relayed.told_uids.end())
+      return false;
+    if (table.flags(number).after(relayed.operation, relayed.flags).without_recent() == now->without_recent())
+      withheld = true;
   }
   return withheld;
 }
@@ -268,7 +274,8 @@ void SharedSession::Relayed::on_tagged(const wire::Response& response) noexcept 
 void SharedSession::complete(Relayed& relayed, const wire::Response& response) {
   const auto verb = relayed.verb;
   const bool ok = response.name == ResponseName::kOk;
-  const bool some_gone = in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers);
+  const bool some_gone =
+      in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers, relayed.told);
   if (ok && in_mailbox()) write_results(relayed);
   if (ok && in_mailbox() && is_store(verb) && relayed.silent && !relayed.echo_comes) assume(relayed);
   auto reply = backend::to_reply(response);
@@ -297,6 +304,11 @@ void SharedSession::assume(const Relayed& relayed) {
          number <= table.known() && table.uid(number) <= range.last; ++number)
       mailbox_->assume_flags(number, relayed.operation, relayed.flags);
   }
+  for (const uint32_t uid : relayed.told_uids) {
+    const uint32_t number = table.number_of(uid);
+    if (number == 0 || !relayed.uids.contains(uid, table.last_uid()) || !table.knows_flags(number)) continue;
+    client_.writer().untagged_fetch(view.to_view(number), "(FLAGS " + table.flags_text(number) + ")");
+  }
 }
 
 void SharedSession::Relayed::on_lost(const std::string&) noexcept {
@@ -316,7 +328,8 @@ void SharedSession::Relayed::on_lost(const std::string&) noexcept {
 
 void SharedSession::on_news() noexcept {
   if (client_.writer().unsent() > net::Stream::kHighWatermark) return;  // told when it has read what it has
-  tell(Expunges::kTold);
+  // What stands behind DONE already was sent in the belief that nothing has changed.
+  tell(numbers_open() ? Expunges::kHeldBack : Expunges::kTold);
 }
 
 void SharedSession::on_mailbox_changed_identity() noexcept {

@@ -132,11 +132,15 @@ Task<TaggedReply> SharedSession::upload(const wire::Command& command, std::vecto
   const auto key = account_->naming().key(opened_mailboxes(command).front());
   std::shared_ptr<Hold> hold;
   std::shared_ptr<SharedMailbox> open = account_->find(key);
-  if (open && !open->attached()) open.reset();
+  if (open && open->at_rest()) open.reset();
+  std::optional<SharedMailbox::Use> use;
   Turn turn;
   if (open) {
+    use.emplace(open);
     turn = co_await turn_in(open);
-  } else {
+  }
+  if (!turn.connection) {  // it is not open, or can't be
+    open.reset();
     hold = std::make_shared<Hold>(account_);
     std::vector<mailbox::LeaseRequest> requests{{key, LeaseKind::kAppend}};
     turn.refusal = co_await lease(std::move(requests), hold);
@@ -169,8 +173,12 @@ Task<TaggedReply> SharedSession::upload(const wire::Command& command, std::vecto
     if (uids.number() && uids.space()) open->saw_uid(uids.number().value_or(0));
   }
   // RFC 3501, 6.3.11: whoever has the mailbox open should hear of it at once.
-  if (reply.ok() && open && open->attached()) co_await open->poll(SharedMailbox::Poll::kNoop);
-  if (const auto elsewhere = account_->find(key); reply.ok() && elsewhere) elsewhere->visit_soon();
+  if (!reply.ok()) co_return reply;
+  if (open && open->attached()) {
+    co_await open->poll(SharedMailbox::Poll::kNoop);
+  } else if (const auto suspended = account_->find(key)) {
+    suspended->visit_soon();
+  }
   co_return reply;
 }
 

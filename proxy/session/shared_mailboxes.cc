@@ -16,6 +16,8 @@ using mailbox::LeaseRequest;
 using mailbox::SharedMailbox;
 using wire::Verb;
 
+constexpr std::string_view kOthersLookOn = "NO [INUSE] Mailbox is in use by another session";
+
 std::string quoted(std::string_view name) {
   std::string text;
   wire::write_string(text, name);
@@ -77,6 +79,7 @@ Task<> SharedSession::select(Entry entry) {
   mailbox_ = open;
   read_only = command.verb == Verb::kExamine;
   mailbox_->join(*this);
+  ++view_id_;
   client_.now_in(key.mailbox);
   client_.enter(State::kSelected);
   show_mailbox(command);
@@ -103,11 +106,9 @@ void SharedSession::show_mailbox(const wire::Command& command) {
 
 // Expunges for everybody, silently for this client; it leaves in any case.
 Task<> SharedSession::close(Entry entry) {
-  if (in_mailbox() && !read_only && !mailbox_->read_only()) {
-    const auto open = mailbox_;
-    mailbox_->leave(*this);  // what goes is not told any more
-    co_await run_in(open, "EXPUNGE", nullptr);
-  }
+  // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its
+  // sake.
+  if (in_mailbox() && !read_only && !mailbox_->read_only()) co_await run_in(mailbox_, "EXPUNGE", nullptr);
   leave_selected_state();
   answer(entry.command, "OK CLOSE completed");
 }
@@ -139,12 +140,16 @@ Task<> SharedSession::status(Entry entry) {
 // the session. The same numbers come from NOOP, the table and SEARCH.
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
-  auto refusal = co_await ready(open);
-  if (refusal) {
-    answer(command, *refusal);
-    co_return;
+  const SharedMailbox::Use use(open);
+  // It may be let go in the middle of the question: then what is in the table is old.
+  for (int tries = 0; tries == 0 || (tries < 3 && !open->attached()); ++tries) {
+    auto refusal = co_await ready(open);
+    if (refusal) {
+      answer(command, *refusal);
+      co_return;
+    }
+    co_await open->poll(SharedMailbox::Poll::kNoop);
   }
-  co_await open->poll(SharedMailbox::Poll::kNoop);
   std::string line = "STATUS " + quoted(opened_mailboxes(command).front()) + " (";
   std::string separator;
   for (const auto& item : status_items(command)) {
@@ -158,12 +163,13 @@ Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox>
     } else if (item == "UIDNEXT") {
       value = open->uid_next();
     } else if (item == "UNSEEN") {
-      auto unseen = co_await count_unseen(open);
-      if (!unseen) {
-        answer(command, "NO [UNAVAILABLE] The mail server does not tell");
+      std::vector<uint32_t> unseen;
+      auto reply = co_await find_unseen(open, unseen);
+      if (!reply.ok()) {
+        answer(command, reply);
         co_return;
       }
-      value = *unseen;
+      value = static_cast<uint32_t>(unseen.size());
     }
     line += separator + item + " " + std::to_string(value);
     separator = " ";
@@ -172,17 +178,16 @@ Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox>
   answer(command, "OK STATUS completed");
 }
 
-Task<std::optional<uint32_t>> SharedSession::count_unseen(std::shared_ptr<SharedMailbox> open) {
-  std::vector<uint32_t> unseen;
+Task<TaggedReply> SharedSession::find_unseen(std::shared_ptr<SharedMailbox> open,
+                                             std::vector<uint32_t>& unseen) {
   struct Listening {
     ~Listening() { to = nullptr; }
     std::vector<uint32_t>*& to;
   };
   const Listening listening{found_};
   found_ = &unseen;
-  auto reply = co_await run_in(open, "UID SEARCH UNSEEN", nullptr);
-  if (!reply.ok()) co_return std::nullopt;
-  co_return static_cast<uint32_t>(unseen.size());
+  auto reply = co_await run_in(std::move(open), "UID SEARCH UNSEEN", nullptr);
+  co_return reply;
 }
 
 Task<> SharedSession::copy(Entry entry) {
@@ -197,7 +202,7 @@ Task<> SharedSession::copy(Entry entry) {
   auto reader = command.reader();
   std::string set(reader.atom().value_or(""));
   if (!info.name.starts_with("UID ")) {
-    const auto messages = view.messages(*wire::SequenceSet::parse(set), mailbox_->table());
+    const auto messages = view.messages(*wire::SequenceSet::parse(set), mailbox_->table(), told_at(entry));
     if (messages.invalid) {
       answer(command, "BAD There is no message of that number");
       co_return;
@@ -253,12 +258,13 @@ Task<> SharedSession::restructure(Entry entry) {
     if (auto open = account_->find(key)) affected.push_back(std::move(open));
     for (auto& open : account_->inferiors(key)) affected.push_back(std::move(open));
   }
-  for (const auto& open : affected) {
-    const size_t mine = open == mailbox_ ? 1 : 0;
-    if (open->viewers() > mine) {  // RFC 2180, 3.1
-      answer(command, "NO [INUSE] Mailbox is in use by another session");
-      co_return;
-    }
+  const auto others_look_on = [&] {
+    return std::any_of(affected.begin(), affected.end(),
+                       [&](const auto& open) { return open->viewers() > (open == mailbox_ ? 1U : 0U); });
+  };
+  if (others_look_on()) {  // RFC 2180, 3.1
+    answer(command, kOthersLookOn);
+    co_return;
   }
   // RENAME takes what is below along, DELETE leaves it (RFC 3501, 6.3.4 and 6.3.5).
   const auto& first = requests.front().key;
@@ -270,6 +276,7 @@ Task<> SharedSession::restructure(Entry entry) {
   // Nobody opens them meanwhile, and servers refuse to delete what is selected, or say BYE later.
   for (const auto& open : affected) hold->blocks.emplace_back(open);
   auto refusal = co_await lease(std::move(requests), hold);
+  if (!refusal && others_look_on()) refusal = kOthersLookOn;  // who was opening it just then
   if (refusal) {
     answer(command, *refusal);
     co_return;

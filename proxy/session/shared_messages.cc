@@ -42,6 +42,7 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   relayed.extended = relayed.answered = false;
   relayed.options.clear();
   relayed.found.clear();
+  relayed.told_uids.clear();
   return relayed;
 }
 
@@ -68,8 +69,10 @@ Task<> SharedSession::forward(Entry entry) {
   }
   // From here on it is open, so that no number shifts under it.
   auto& relayed = new_relayed();
+  by_number_ = false;
   relayed.tag = command.tag;
   relayed.verb = command.verb;
+  relayed.told = told_at(entry);
   auto prepared = prepare(command, relayed);
   if (prepared.answer) {
     drop(relayed);
@@ -92,6 +95,13 @@ Task<> SharedSession::forward(Entry entry) {
   }
   const mailbox::TurnEnd end(connection, *this);
   while (connection->unsent() > net::Stream::kHighWatermark && !connection->lost()) co_await progress_.wait();
+  if (prepared.silent_at != 0 && mailbox_->alone(*this)) {
+    relayed.echo_comes = false;
+    prepared.text.insert(prepared.silent_at, ".SILENT");
+  } else if (prepared.silent_at != 0 && !relayed.echo_comes) {
+    relayed.echo_comes = true;  // somebody came while it waited for its turn
+    while (!may_join(relayed)) co_await progress_.wait();
+  }
   const auto tag = connection->next_tag();
   auto pieces = wire::write_command(tag, prepared.text, connection->literal_form()).pieces;
   if (pieces.empty()) {
@@ -148,7 +158,7 @@ SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, co
     relayed.uids = *set;
     return {std::string(atom), {}};
   }
-  auto messages = view.messages(*set, mailbox_->table());
+  auto messages = view.messages(*set, mailbox_->table(), relayed.told);
   if (messages.invalid) return {{}, std::string(kOutOfRange)};
   relayed.numbers = *set;
   relayed.uids = std::move(messages.uids);
@@ -188,9 +198,8 @@ SharedSession::Prepared SharedSession::prepare_store(const wire::Command& comman
   // RFC 3501, 7.2.6: it is known what it made of the flags only by the echo, and the others want to know.
   relayed.echo_comes = store->silent && !mailbox_->alone(*this);
   relayed.wants_uid = by_uid(command.verb);
-  std::string text = "UID STORE " + set.text + " " + std::string(wire::name_of(store->operation));
-  if (store->silent && !relayed.echo_comes) text += ".SILENT";
-  return {text + " " + store->flags, {}};
+  const std::string text = "UID STORE " + set.text + " " + std::string(wire::name_of(store->operation));
+  return {text + " " + store->flags, {}, store->silent ? text.size() : 0};
 }
 
 SharedSession::Prepared SharedSession::prepare_search(const wire::Command& command, Relayed& relayed) {
@@ -206,7 +215,7 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
   for (const auto& piece : keys.number_sets) {
     const auto set = SequenceSet::parse(arguments.substr(piece.offset, piece.length));
     if (!set) return {{}, "BAD Invalid message set"};
-    const auto messages = view.messages(*set, mailbox_->table());
+    const auto messages = view.messages(*set, mailbox_->table(), relayed.told);
     if (messages.invalid) return {{}, std::string(kOutOfRange)};
     replacements.push_back(messages.uids.empty() ? "NOT ALL" : "UID " + messages.uids.to_string());
   }

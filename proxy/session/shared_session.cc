@@ -107,6 +107,7 @@ SharedSession::Refusal SharedSession::refusal(const wire::Command& command) cons
 
 Task<> SharedSession::execute(Entry entry) {
   const auto& command = entry.command;
+  by_number_ = entry.by_number;
   if (auto problem = refusal(command)) {
     if (entry.kind == Entry::Kind::kUpload) co_await skip_upload(client_.reader(), entry.literal_waits);
     if (client_.reader().holding()) client_.reader().expect_commands();
@@ -268,20 +269,31 @@ Task<TaggedReply> SharedSession::run_in_turn(Connection connection, std::string 
 }
 
 void SharedSession::answer(const wire::Command& command, std::string_view text) {
+  by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, text);
 }
 
 void SharedSession::answer(const wire::Command& command, const TaggedReply& reply) {
+  by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, reply);
 }
 
+ToldCount SharedSession::told_count() const noexcept {
+  return in_mailbox() ? ToldCount{view_id_, view.count()} : ToldCount{};
+}
+
+// Commands that were sent before the answer to SELECT came mean the mailbox as it is told there.
+uint32_t SharedSession::told_at(const Entry& entry) const {
+  return entry.told.view == view_id_ ? entry.told.count : view.count();
+}
+
 // RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
 bool SharedSession::numbers_open() const {
-  if (client_.reader().numbers_ahead()) return true;
+  if (by_number_ || client_.reader().numbers_ahead()) return true;
   for (const auto& relayed : in_flight_)
-    if (wire::names_messages_by_number(relayed.verb)) return true;
+    if (!wire::info(relayed.verb).may_expunge) return true;
   return false;
 }
 
@@ -301,18 +313,29 @@ void SharedSession::tell(Expunges expunges) {
     recent_told = recent;
     writer.untagged(std::to_string(recent) + " RECENT");
   }
-  if (flags_told != mailbox_->flags_version()) {
-    flags_told = mailbox_->flags_version();
-    writer.untagged("FLAGS " + mailbox_->flags());
-    if (!read_only)
-      writer.untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
-  }
+  tell_known_flags();
   tell_flags(0);
+}
+
+// FLAGS and PERMANENTFLAGS, before any FETCH that uses them.
+void SharedSession::tell_known_flags() {
+  if (flags_told == mailbox_->flags_version()) return;
+  flags_told = mailbox_->flags_version();
+  client_.writer().untagged("FLAGS " + mailbox_->flags());
+  if (!read_only)
+    client_.writer().untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
 }
 
 void SharedSession::tell_exists(uint32_t known) {
   if (const auto exists = view.tell_exists(known); exists != 0)
     client_.writer().untagged(std::to_string(exists) + " EXISTS");
+}
+
+// A client that hears of flags while its silent STORE is under way may take them for what came of it: then it
+// is told that, too.
+void SharedSession::told_flags_of(uint32_t uid) {
+  for (auto& relayed : in_flight_)
+    if (relayed.sent && relayed.silent) relayed.told_uids.push_back(uid);
 }
 
 // Of all messages but `except`, whose flags are in the response that is about to be passed on; 0: of all.
@@ -324,6 +347,7 @@ void SharedSession::tell_flags(uint32_t except) {
     const uint32_t mine = view.to_view(number);
     if (number == except || mine > view.count()) continue;
     client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
+    told_flags_of(table.uid(number));
   }
   view.told_flags(table.changes());
 }

@@ -35,6 +35,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<> serve() override;
   async::Task<> finish() override;
   void on_client_drained() noexcept override;
+  ToldCount told_count() const noexcept override;
 
  private:
   using Connection = std::shared_ptr<mailbox::SharedConnection>;
@@ -51,6 +52,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool sent = false;  // else it waits for its turn
     wire::Verb verb = wire::Verb::kUnknown;
     wire::SequenceSet numbers;  // as the client meant them; empty with UIDs
+    uint32_t told = 0;          // of how many messages it knew when it wrote them
     wire::SequenceSet uids;     // of STORE
     // FETCH
     bool wants_uid = false;
@@ -60,8 +62,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     // STORE
     wire::FlagOperation operation = wire::FlagOperation::kReplace;
     mailbox::FlagSet flags;
-    bool silent = false;      // the client wants no echo
-    bool echo_comes = false;  // but one comes, for the others' sake
+    bool silent = false;              // the client wants no echo
+    std::vector<uint32_t> told_uids;  // of messages whose flags the client heard of meanwhile
+    bool echo_comes = false;          // but one comes, for the others' sake
     // SEARCH, SORT, THREAD
     bool extended = false;  // RETURN: ESEARCH is the answer
     bool answered = false;
@@ -84,6 +87,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   struct Prepared {
     std::string text;                   // empty: nothing is to be sent
     std::optional<std::string> answer;  // then this is the answer
+    size_t silent_at = 0;               // 0, or where ".SILENT" goes if nobody looks on by then
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
 
@@ -116,12 +120,16 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
+  void tell_known_flags();
   void tell_flags(uint32_t except);
+  void told_flags_of(uint32_t uid);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
   bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }
   void detach();
   void hold_back_if_slow();
+  // What the numbers of a command mean.
+  uint32_t told_at(const Entry& entry) const;
   void leave_selected_state();
 
   // shared_messages.cc
@@ -167,7 +175,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<> close(Entry entry);
   async::Task<> status(Entry entry);
   async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
-  async::Task<std::optional<uint32_t>> count_unseen(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<backend::TaggedReply> find_unseen(std::shared_ptr<mailbox::SharedMailbox> open,
+                                                std::vector<uint32_t>& unseen);
   async::Task<> copy(Entry entry);
   async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
   async::Task<> restructure(Entry entry);
@@ -193,7 +202,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   ClientSession& client_;
   std::shared_ptr<mailbox::SharedAccount> account_;
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
+  uint64_t view_id_ = 0;                             // counts the views that this client has had
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client
+  bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
   async::WaitList progress_;

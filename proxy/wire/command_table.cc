@@ -159,24 +159,6 @@ const CommandInfo& info(Verb verb) {
   return kTable[index < kTable.size() ? index : 0];
 }
 
-bool names_messages_by_number(Verb verb) {
-  switch (verb) {
-    case Verb::kFetch:
-    case Verb::kStore:
-    case Verb::kSearch:
-    case Verb::kSort:
-    case Verb::kThread:
-    case Verb::kCopy:
-    case Verb::kMove:
-    case Verb::kUidSearch:
-    case Verb::kUidSort:
-    case Verb::kUidThread:
-      return true;
-    default:
-      return false;
-  }
-}
-
 Verb find_verb(std::string_view name, bool uid) {
   return uid ? find_in(kUidNames, name) : find_in(kNames, name);
 }

@@ -104,9 +104,6 @@ struct CommandInfo {
 
 // Never fails: what is not in the table is kUnknown's entry.
 const CommandInfo& info(Verb verb);
-// Its arguments can name messages by number: until it is answered, the numbers that the client knows must not
-// shift (RFC 3501, 7.4.1; COPY, MOVE and the keys of UID SEARCH for the client's sake).
-bool names_messages_by_number(Verb verb);
 // `name` in any case; `uid` where it stood behind UID. kUnknown where there is none.
 Verb find_verb(std::string_view name, bool uid);
 // Without kUnknown's entry.

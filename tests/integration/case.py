@@ -13,7 +13,6 @@ from proxy import Proxy
 from raw import RawClient
 
 DIRECT = os.environ.get("IMAPMUX_DIRECT") == "1"
-TEST_TIMEOUT = 100
 # Of the whole process: ctest's own timeout kills, which leaves folders behind.
 _DEADLINE = time.monotonic() + float(os.environ.get("IMAPMUX_TEST_BUDGET", "3600"))
 
@@ -26,11 +25,12 @@ def _on_alarm(*_):
 
 class IntegrationTest(unittest.TestCase):
     maxDiff = 2000
+    timeout = 100  # seconds, of one test
 
     def run(self, result=None):
         # a hang anywhere becomes a failure of this test, with everything cleaned up
         previous = signal.signal(signal.SIGALRM, _on_alarm)
-        signal.alarm(max(1, min(TEST_TIMEOUT, int(_DEADLINE - time.monotonic()))))
+        signal.alarm(max(1, min(self.timeout, int(_DEADLINE - time.monotonic()))))
         try:
             return super().run(result)
         finally:

@@ -215,7 +215,7 @@ def run_curl(account, mail, folder):
 
 
 # --- mbsync ----------------------------------------------------------------------------------------------------------
-def run_mbsync(account, mail, folder):
+def write_mbsync_configuration(account, folder, patterns="*"):
     near = folder / "near"
     near.mkdir()
     tls = {"none": "None", "starttls": "STARTTLS", "implicit": "IMAPS"}[account.tls]
@@ -243,19 +243,29 @@ SubFolders Verbatim
 Channel all
 Far :far:
 Near :near:
-Patterns *
+Patterns {patterns}
 Create Both
 Expunge Both
 Sync All
 CopyArrivalDate no
 SyncState *
 """)
+    return configuration
+
+
+def mbsync(configuration, folder):
+    result = run(["mbsync", "-c", configuration, "-a", "-q"], "mbsync", env={**os.environ, "HOME": str(folder)})
+    problems = [line for line in result.stderr.splitlines() if line.strip() and b"sent in the clear" not in line]
+    if problems:
+        raise ClientFailed(f"mbsync: {problems}")
+
+
+def run_mbsync(account, mail, folder):
+    near = folder / "near"
+    configuration = write_mbsync_configuration(account, folder)
 
     def sync():
-        result = run(["mbsync", "-c", configuration, "-a", "-q"], "mbsync", env={**os.environ, "HOME": str(folder)})
-        problems = [line for line in result.stderr.splitlines() if line.strip() and b"sent in the clear" not in line]
-        if problems:
-            raise ClientFailed(f"mbsync: {problems}")
+        mbsync(configuration, folder)
 
     def local(mailbox="INBOX"):
         files = [f for part in ("cur", "new") for f in (near / mailbox / part).iterdir()]
@@ -329,10 +339,8 @@ def run_in_terminal(arguments, what, env, timeout=TIMEOUT):
 def run_mutt(account, mail, folder):
     if account.server.name == "imap4d":  # hides its TRYCREATE in the text, so that mutt doesn't create what is missing
         account.server.make_mailbox(account.user, "Work")
-    scheme = "imaps" if account.tls == "implicit" else "imap"
-    url = f"{scheme}://{urllib.parse.quote(account.user.name, safe='')}@{account.tls_name}:{account.port}/"
     saved = folder / "saved"
-    keys = "".join([
+    screen = mutt(account, folder, "".join([
         "/~s^one$<enter><flag-message>",
         f"/~s^two$<enter><copy-message><kill-line>={account.work}<enter>",
         f"/~s^two$<enter><copy-message><kill-line>{saved}<enter>",
@@ -340,7 +348,21 @@ def run_mutt(account, mail, folder):
         f"/~s^three$<enter><copy-message><kill-line>{saved}<enter>",
         f"/~s^three$<enter><save-message><kill-line>={account.work}<enter>",
         "<sync-mailbox><quit>",
-    ])
+    ]))
+    # what it saved to a local mbox is what it read from the server (it adds and drops lines of the mbox format)
+    data = saved.read_bytes().replace(b"\r\n", b"\n") if saved.exists() else b""
+    for body in (mail.two, mail.three):
+        text = body.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n")
+        if text not in data:
+            raise ClientFailed(f"mutt: a message saved to disk lacks its text ({len(data)} bytes saved)\n"
+                               + screen.decode(errors="replace")[-3000:])
+    return Outcome([({"\\Flagged"}, mail.one)], [(None, mail.two), (None, mail.three)])
+
+
+def mutt(account, folder, keys):
+    """Opens INBOX, does what the keys say, which end it; returns what it drew."""
+    scheme = "imaps" if account.tls == "implicit" else "imap"
+    url = f"{scheme}://{urllib.parse.quote(account.user.name, safe='')}@{account.tls_name}:{account.port}/"
     configuration = folder / "muttrc"
     configuration.write_text(f"""
 set folder = "{url}"
@@ -374,14 +396,7 @@ push "{keys}"
     status, screen = run_in_terminal(["mutt", "-n", "-F", str(configuration)], "mutt", environment)
     if status != 0:
         raise ClientFailed(f"mutt: exit status {status}; its screen:\n{screen.decode(errors='replace')[-3000:]}")
-    # what it saved to a local mbox is what it read from the server (it adds and drops lines of the mbox format)
-    data = saved.read_bytes().replace(b"\r\n", b"\n") if saved.exists() else b""
-    for body in (mail.two, mail.three):
-        text = body.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n")
-        if text not in data:
-            raise ClientFailed(f"mutt: a message saved to disk lacks its text ({len(data)} bytes saved)\n"
-                               + screen.decode(errors="replace")[-3000:])
-    return Outcome([({"\\Flagged"}, mail.one)], [(None, mail.two), (None, mail.three)])
+    return screen
 
 
 # --- the clients from npm ----------------------------------------------------------------------------------------------

@@ -124,6 +124,10 @@ class DovecotExclusive(Clear, IntegrationTest):
     mode = "exclusive"
 
 
+class DovecotShared(Clear, IntegrationTest):
+    mode = "shared"
+
+
 class DovecotTlsUnrestricted(Tls, IntegrationTest):
     mode = "unrestricted"
     backend_tls = "starttls"
@@ -135,6 +139,11 @@ class DovecotTlsExclusive(Tls, IntegrationTest):
     backend_tls = "implicit"
 
 
+class DovecotTlsShared(Tls, IntegrationTest):
+    mode = "shared"
+    backend_tls = "implicit"
+
+
 class Imap4dUnrestricted(Mbox, IntegrationTest):
     mode = "unrestricted"
 
@@ -143,12 +152,20 @@ class Imap4dExclusive(Mbox, IntegrationTest):
     mode = "exclusive"
 
 
+class Imap4dShared(Mbox, IntegrationTest):
+    mode = "shared"
+
+
 class CourierUnrestricted(CourierMaildir, IntegrationTest):
     mode = "unrestricted"
 
 
 class CourierExclusive(CourierMaildir, IntegrationTest):
     mode = "exclusive"
+
+
+class CourierShared(CourierMaildir, IntegrationTest):
+    mode = "shared"
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import unittest
 
 from case import Background, IntegrationTest, proxy_only
 from common import message, wait_until
-from proxy import Proxy, Relay
+from proxy import Proxy
 from raw import RawClient
+from relay import Relay
 from servers import Dovecot
 
 

@@ -5,8 +5,9 @@ import unittest
 
 from case import IntegrationTest, proxy_only
 from common import message, wait_until
-from proxy import Proxy, Relay
+from proxy import Proxy
 from raw import Closed, RawClient, quoted
+from relay import Relay
 from servers import Dovecot
 
 MODES = ("unrestricted", "exclusive")

@@ -3,8 +3,8 @@ import unittest
 
 from case import IntegrationTest
 from common import message
-from proxy import Relay
 from raw import Closed, RawClient
+from relay import Relay
 from servers import Courier, Dovecot, Imap4d, User
 
 

@@ -71,13 +71,20 @@ def pairs(values):
     return {values[i].decode().upper(): values[i + 1] for i in range(0, len(values), 2)}
 
 
+def flag_set(flags):
+    r"""The flags of a FETCH. \Recent is no flag that anybody could change (RFC 3501, 2.3.2)."""
+    return frozenset(flag.decode() for flag in flags) - {"\\Recent"}
+
+
 class View:
-    """What this client was told of its selected mailbox: how many messages, and which UID stands at which number."""
+    """What this client was told of its selected mailbox: how many messages, which UID stands at which number, and
+    its flags."""
 
     def __init__(self, mailbox):
         self.mailbox = mailbox
         self.opening = True
-        self.uids = []  # None where this client never asked
+        self.uids = []   # None where this client never asked
+        self.flags = []  # the same
         self.exists_told = False
         self.uidvalidity = None
         self.uidnext = None
@@ -86,15 +93,24 @@ class View:
     def exists(self, count):
         if self.opening:
             self.uids = [None] * count
+            self.flags = [None] * count
         elif count < len(self.uids):
             raise ProtocolError(f"EXISTS {count} after {len(self.uids)} without EXPUNGE")
         else:
+            self.flags.extend([None] * (count - len(self.uids)))
             self.uids.extend([None] * (count - len(self.uids)))
         self.exists_told = True
 
     def expunge(self, number):
         self.check_number(number, "EXPUNGE")
+        self.flags.pop(number - 1)
         return self.uids.pop(number - 1)
+
+    def stored_silently(self, number, sign, flag):
+        """RFC 3501, 6.4.6: who wants no echo takes the flags for what they must be now."""
+        flags = self.flags[number - 1]
+        if flags is not None:
+            self.flags[number - 1] = flags | {flag} if sign == "+" else flags - {flag}
 
     def check_number(self, number, what):
         if not 1 <= number <= len(self.uids):
@@ -395,5 +411,7 @@ class ImapClient(asyncio.Protocol):
             attributes = pairs(values[0])
             if "UID" in attributes:
                 view.learn_uid(number, int(attributes["UID"]))
+            if "FLAGS" in attributes:
+                view.flags[number - 1] = flag_set(attributes["FLAGS"])
             if self.pending:
                 self.pending[0].answer.fetches.append((number, view.uids[number - 1], attributes))

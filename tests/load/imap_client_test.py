@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """The load test's client must notice what a server does wrong; a check that cannot fail proves nothing."""
 
+import argparse
 import asyncio
 import unittest
 
-from imap_client import ConnectionEnded, ImapClient, ProtocolError, parse_values
+import ledger
+from imap_client import ConnectionEnded, ImapClient, ProtocolError, View, parse_values
 from ledger import MailboxLedger
+from load_client import LoadClient
+
+OPTIONS = argparse.Namespace(exclusive=True, lenient=False, converge=True)
 
 SELECTED = (b"* FLAGS (\\Seen)\r\n* 3 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 40] ok\r\n"
             b"%s OK [READ-WRITE] ok\r\n")
@@ -118,9 +123,40 @@ class Notices(unittest.TestCase):
             self.assertEqual(client.gone, [5])
             self.assertEqual(answer.status, "OK")
 
+    def test_flags_are_kept_with_their_message(self):
+        client, _ = converse([("FETCH", "1:3"), ("NOOP", "")],
+                             [b"* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n* 3 FETCH (FLAGS (\\Draft))\r\n%s OK ok\r\n",
+                              b"* 2 EXPUNGE\r\n* 1 FETCH (FLAGS ())\r\n* 3 EXISTS\r\n%s OK ok\r\n"])
+        self.assertEqual(client.view.flags, [frozenset(), {r"\Draft"}, None])
+        client.view.stored_silently(2, "+", r"\Seen")
+        client.view.stored_silently(2, "-", r"\Draft")
+        client.view.stored_silently(3, "+", r"\Seen")
+        self.assertEqual(client.view.flags, [frozenset(), {r"\Seen"}, None])
+
     def test_values(self):
         self.assertEqual(parse_values(b'(a NIL "b\\\\" {2}\r\n() c[d (e)]<0>) f', 0),
                          [[b"a", None, b"b\\", b"()", b"c[d (e)]<0>"], b"f"])
+
+
+class Converges(unittest.TestCase):
+    """What a client believes in the end against what there is."""
+
+    def difference(self, uids, flags, final):
+        client = LoadClient("u1/0", 0, ledger.Ledger("r.", "u1", ["INBOX"]), None, None, OPTIONS)
+        client.connection = ImapClient(None, None)
+        client.connection.view = View("INBOX")
+        client.view.uids, client.view.flags = uids, flags
+        client.mailbox.final = final
+        return client.difference()
+
+    def test_the_same(self):
+        self.assertIsNone(self.difference([4, None], [None, {r"\Seen"}], [(4, {r"\Draft"}), (5, {r"\Seen"})]))
+
+    def test_differences(self):
+        seen, nothing = frozenset({r"\Seen"}), frozenset()
+        self.assertTrue(self.difference([4], [None], [(4, seen), (5, seen)]))
+        self.assertTrue(self.difference([4, 5], [None, None], [(4, seen), (6, seen)]))
+        self.assertTrue(self.difference([4, 5], [None, nothing], [(4, seen), (5, seen)]))
 
 
 class Ledger(unittest.TestCase):

@@ -26,6 +26,7 @@ class MailboxLedger:
         self.copying = collections.Counter()
         self.acknowledged = collections.Counter()  # token -> messages that must have come to be
         self.unknown = collections.Counter()       # token -> messages that may have: no answer, or NO
+        self.final = []           # (uid, flags) of all messages at the end
 
     def identity(self, uidvalidity):
         if self.uidvalidity is None:

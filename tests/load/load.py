@@ -94,7 +94,11 @@ async def load(options, run, part):
         client.over = True
     await asyncio.gather(*tasks)
     counted = {verb: list(waits) for verb, waits in report.waits.items()}
-    await asyncio.gather(*(client.once(client.final_count()) for client in one_of_each_user))
+    counting = [LoadClient(client.name + "/end", options.port, client.ledger, report, client.rng, options)
+                for client in one_of_each_user]
+    await asyncio.gather(*(client.once(client.final_count()) for client in counting))
+    if options.converge:
+        await asyncio.gather(*(client.converge() for client in clients))
     watcher.cancel()
     report.waits = counted  # the final sessions are no load
     return report
@@ -150,6 +154,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--prepare", action="store_true", help="create the mailboxes and fill them first")
+    parser.add_argument("--converge", action="store_true", help="at the end, what the clients were told must be the truth")
     parser.add_argument("--lenient", action="store_true", help="a STATUS of the selected mailbox may lag behind")
     holding = parser.add_mutually_exclusive_group()
     holding.add_argument("--exclusive", action="store_true", help="give a mailbox up after a few commands (default)")

@@ -26,6 +26,7 @@ class LoadClient:
         self.rng = rng
         self.exclusive = options.exclusive
         self.lenient = options.lenient
+        self.converges = options.converge
         self.connection = None
         self.over = False
         self.actions, self.weights = zip(
@@ -42,6 +43,8 @@ class LoadClient:
                     await self.visit()
                     if self.rng.random() < 0.05:
                         break
+                if self.over and self.converges:
+                    return  # it stays, for converge()
                 if self.connection.view is not None and self.rng.random() < 0.5:
                     await self.leave()
                 await self.command("LOGOUT")
@@ -49,8 +52,12 @@ class LoadClient:
                 self.report.error(self.name, error, self.connection.transcript)
                 await self.pause(0.5)
             finally:
-                self.connection.lost = self.connection.lost or ConnectionEnded("logged out")
-                self.connection.close()
+                if not (self.over and self.converges):
+                    self.end()
+
+    def end(self):
+        self.connection.lost = self.connection.lost or ConnectionEnded("logged out")
+        self.connection.close()
 
     async def login(self):
         self.connection = ImapClient(self.report.wait, self.expunged)
@@ -199,12 +206,22 @@ class LoadClient:
     async def store(self):
         if not self.view.writable or not self.view.uids:
             return
-        change = f"{self.rng.choice('+-')}FLAGS{self.rng.choice(['', '', '.SILENT'])} ({self.rng.choice(FLAGS)})"
-        known = self.known_uids()
-        if known and self.rng.random() < 0.4:
-            await self.command("UID STORE", f"{self.rng.choice(known)} {change}")
+        number = self.rng.randint(1, len(self.view.uids))
+        await self.store_flag(number, self.rng.choice("+-"), self.rng.choice(FLAGS), self.rng.choice(["", "", ".SILENT"]))
+
+    async def store_flag(self, number, sign, flag, silent):
+        uid = self.view.uids[number - 1]
+        change = f"{sign}FLAGS{silent} ({flag})"
+        if uid is not None and self.rng.random() < 0.4:
+            answer = await self.command("UID STORE", f"{uid} {change}")
+            # The message may have gone meanwhile, or got another number.
+            number = self.view.uids.index(uid) + 1 if uid in self.view.uids else 0
         else:
-            await self.command("STORE", f"{self.rng.randint(1, len(self.view.uids))} {change}")
+            answer = await self.command("STORE", f"{number} {change}")
+        told = any("FLAGS" in fetch[2] and (fetch[1] == uid if uid else fetch[0] == number) for fetch in answer.fetches)
+        if answer.ok and silent and number and not told:
+            self.view.stored_silently(number, sign, flag)
+        return answer
 
     async def search(self):
         known = self.known_uids()
@@ -304,10 +321,7 @@ class LoadClient:
         number = self.rng.choice(numbers)
         uid = self.view.uids[number - 1]
         box.mark(uid)
-        if self.rng.random() < 0.4:
-            answer = await self.command("UID STORE", rf"{uid} +FLAGS.SILENT (\Deleted)")
-        else:
-            answer = await self.command("STORE", rf"{number} +FLAGS (\Deleted)")
+        answer = await self.store_flag(number, "+", r"\Deleted", self.rng.choice(["", ".SILENT"]))
         if answer.ok:
             box.deleted.add(uid)
 
@@ -372,13 +386,43 @@ class LoadClient:
             for uid in await self.fetch_all():
                 box.mark(uid)
 
+    async def converge(self):
+        """Nobody changes anything any more: what this client was told must become what final_count() has seen."""
+        if not self.connection or self.connection.lost:
+            return
+        try:
+            for attempt in range(50 if self.view else 0):
+                await self.command("NOOP")
+                if not (problem := self.difference()):
+                    break
+                if attempt == 49:
+                    self.report.problem(f"{self.name}: in {self.view.mailbox}, {problem}")
+                await asyncio.sleep(0.2)
+            await self.command("LOGOUT")
+        except (ProtocolError, ConnectionEnded, OSError) as error:
+            self.report.error(self.name, error, self.connection.transcript)
+        finally:
+            self.end()
+
+    def difference(self):
+        final = self.mailbox.final
+        if len(self.view.uids) != len(final):
+            return f"EXISTS is {len(self.view.uids)} here and {len(final)} in truth"
+        for number, (uid, flags, (true_uid, true_flags)) in enumerate(zip(self.view.uids, self.view.flags, final), 1):
+            if uid not in (None, true_uid):
+                return f"message {number} is UID {uid} here and {true_uid} in truth"
+            if flags is not None and flags != true_flags:
+                return f"UID {true_uid} has {sorted(flags)} here and {sorted(true_flags)} in truth"
+        return None
+
     async def final_count(self):
         """Counts what is there and compares it with the ledger."""
         for name, box in self.ledger.mailboxes.items():
             if not await self.select(name, True):
                 raise ProtocolError(f"{name} could not be opened at the end")
             if self.view.uids:
-                await self.fetch_numbers(1, len(self.view.uids), ["BODY.PEEK[HEADER.FIELDS (X-LOAD-TOKEN)]"])
+                await self.fetch_numbers(1, len(self.view.uids), ["FLAGS", "BODY.PEEK[HEADER.FIELDS (X-LOAD-TOKEN)]"])
+            box.final = list(zip(self.view.uids, self.view.flags))
             present = {uid: box.tokens.get(uid) for uid in self.known_uids()}
             for problem in box.final_problems(present, self.ledger.run):
                 self.report.problem(f"{self.ledger.user}: {problem}")

@@ -217,7 +217,8 @@ Problem SessionAudit::check_search(const Running& running) const {
   const uint64_t last_id = picture.messages().empty() ? 0 : picture.messages().back().id;
   const bool grew = (running.known.empty() ? 0 : running.known.back()) != last_id ||
                     open_->history->uid_next() != running.first_new_uid;
-  const bool uncertain = grew || open_->history->changed() > open_->fresh || !picture.knows_last_uid();
+  const bool uncertain = grew || open_->history->changed() > open_->fresh || !picture.knows_last_uid() ||
+                         open_->history->uid_next() != picture.last_uid() + 1;
   if (has_star(command.keys) && uncertain) return std::nullopt;
   if (running.beyond(running.exists)) return std::nullopt;
 

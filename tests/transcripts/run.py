@@ -134,7 +134,6 @@ class Peer:
         self.ended = None    # how the proxy ended it: "closed" or "reset"
         self.dropped = False  # ended by the transcript
         self.tags = {}
-        self.knows_delimiter = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setblocking(False)
 
@@ -198,6 +197,9 @@ class Stage:
         self.capabilities = self.settings.pop("capabilities", "IMAP4rev1")
         self.greeting = self.settings.pop("greeting", f"* OK [CAPABILITY {self.capabilities}] scripted server ready")
         self.delimiter = self.settings.pop("delimiter", '"/"')
+        self.shared = self.settings.get("access") == "shared"
+        self.users = {}  # of clients
+        self.know_delimiter = set()  # users, and connections
         self.peers = {}
         self.accepted = 0
         self.dialogue = []
@@ -358,6 +360,11 @@ class Stage:
             self.check_never(never.text)
 
     def do(self, text, block=()):
+        several = re.match(r"((?:[BC]\d+, )+[BC]\d+)([<>]| (?!and |silent))", text)
+        if several:
+            for name in several.group(1).split(", "):
+                self.do(name + text[several.end(1):], block)
+            return
         for form, action in self.FORMS:
             match = re.fullmatch(form, text, re.S)
             if match:
@@ -487,38 +494,87 @@ class Stage:
         self.send(self.peer(name), self.greeting + "\r\n")
 
     def log_in(self, name, user, backend):
+        """Without a backend: the account has verified the password before."""
         if name not in self.peers:
             self.do(f"{name} connects")
             self.do(f"{name}< * OK [CAPABILITY ...] imapmux ready")
-        user = user or "bob"
+        user = self.users[name] = user or "bob"
         self.do(f"{name}> login LOGIN {user} secret")
+        if backend:
+            self.accept_login(backend, user)
+        self.do(f"{name}< login OK [CAPABILITY ...] Logged in")
+
+    def accept_login(self, backend, user):
         self.do(f"{backend} greets")
         if "[CAPABILITY" not in self.greeting:
             self.do(f"{backend}< (tag) CAPABILITY")
             self.do(f"{backend}> * CAPABILITY {self.capabilities}")
             self.do(f"{backend}> (tag) OK done")
-        self.do(f'{backend}< (tag) LOGIN "{user}" "secret"')
+        self.do(f'{backend}< (tag) LOGIN "{user or "bob"}" "secret"')
         self.do(f"{backend}> (tag) OK [CAPABILITY {self.capabilities}] Welcome")
-        self.do(f"{name}< login OK [CAPABILITY ...] Logged in")
 
-    def tell_delimiter(self, name):
-        self.peer(name).knows_delimiter = True
+    def tell_delimiter(self, name, client=None):
+        self.know_delimiter.add(self.users.get(client) if self.shared else name)
         self.do(f'{name}< (tag) LIST "" ""')
         self.do(f'{name}> * LIST (\\Noselect) {self.delimiter} ""')
         self.do(f"{name}> (tag) OK LIST done")
 
-    def open_mailbox(self, name, how, mailbox, backend):
+    def open_mailbox(self, name, also, how, mailbox, count, backend):
+        """`also`: another client of the account has it open, so that the backend is asked for news only."""
         command, access = ("SELECT", "READ-WRITE") if how == "selects" else ("EXAMINE", "READ-ONLY")
+        count = int(count or 3)
         self.do(f"{name}> open {command} {mailbox}")
-        if not self.peer(backend).knows_delimiter:
-            self.tell_delimiter(backend)
-        self.do(f"{backend}< (tag) {command} {mailbox}")
-        for line in ["FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)", "3 EXISTS", "1 RECENT",
-                     "OK [UIDVALIDITY 7] good", "OK [UIDNEXT 12] next"]:
-            self.do(f"{backend}> * {line}")
-            self.do(f"{name}< * {line}")
-        self.do(f"{backend}> (tag) OK [{access}] {command} done")
-        self.do(f"{name}< open OK [{access}] {command} done")
+        if (self.users.get(name) if self.shared else backend) not in self.know_delimiter:
+            self.tell_delimiter(backend, name)
+        if also:
+            self.be_polled(backend)
+        else:
+            self.do(f"{backend}< (tag) {command} " + (f'"{mailbox}"' if self.shared else mailbox))
+        for line in ["FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)", f"{count} EXISTS", "1 RECENT",
+                     "OK [UIDVALIDITY 7] ...", f"OK [UIDNEXT {3 * count + 3}] ..."]:
+            if not also:
+                self.do(f"{backend}> * {line.replace('...', 'good')}")
+            if not self.shared:
+                self.do(f"{name}< * {line}")
+        if not also:
+            permitted = r"OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] good"
+            if self.shared and how == "selects":
+                self.do(f"{backend}> * {permitted}")
+            self.do(f"{backend}> (tag) OK [{access}] {command} done")
+        if not self.shared:
+            self.do(f"{name}< open OK [{access}] {command} done")
+            return
+        if not also:
+            self.do(f"{backend}< (tag) UID FETCH 1:* (UID FLAGS)")
+            for number in range(1, count + 1):
+                flags = r"\Seen" if number == 1 else ""
+                self.do(f"{backend}> * {number} FETCH (UID {3 * number + 2} FLAGS ({flags}))")
+            self.do(f"{backend}> (tag) OK FETCH done")
+        permitted = r"OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] ..."
+        for line in [r"FLAGS (\Answered \Flagged \Deleted \Seen \Draft)", f"{count} EXISTS", "1 RECENT",
+                     "OK [UNSEEN 2] ..." if count > 1 else None, "OK [UIDVALIDITY 7] ...",
+                     f"OK [UIDNEXT {3 * count + 3}] ...",
+                     permitted if how == "selects" else "OK [PERMANENTFLAGS ()] ..."]:
+            if line:
+                self.do(f"{name}< * {line}")
+        self.do(f"{name}< open OK [{access}] {command} completed")
+
+    def be_polled(self, name):
+        self.do(f"{name}< (tag) NOOP")
+        self.do(f"{name}> (tag) OK NOOP done")
+
+    def poll(self, name, backend):
+        self.do(f"{name}> poll NOOP")
+        self.be_polled(backend)
+        self.do(f"{name}< poll OK completed")
+
+    def idle(self, name, how):
+        if how == "idles":
+            self.do(f"{name}> idle IDLE")
+            self.do(f"{name}< + ...")
+        else:
+            self.do(f"{name}> DONE")
+            self.do(f"{name}< idle OK ...")
 
     def log_out(self, name):
         self.do(f"{name}< (tag) LOGOUT")
@@ -542,9 +598,13 @@ class Stage:
         (r"the proxy is told to stop", tell_to_stop),
         (r"no (B\d+)", no_connection),
         (r"(B\d+) greets", greet),
-        (r"(C\d+) logs in(?: as (\S+))? on (B\d+)", log_in),
+        (r"(C\d+) logs in(?: as (\S+))?(?: on (B\d+))?", log_in),
+        (r"(B\d+) accepts the login(?: of (\S+))?", accept_login),
         (r"(B\d+) is asked for the delimiter", tell_delimiter),
-        (r"(C\d+) (selects|examines) (\S+) on (B\d+)", open_mailbox),
+        (r"(C\d+)( also)? (selects|examines) (\S+)(?: with (\d+) messages?)? on (B\d+)", open_mailbox),
+        (r"(B\d+) is polled", be_polled),
+        (r"(C\d+) polls on (B\d+)", poll),
+        (r"(C\d+) (idles|stops idling)", idle),
         (r"(B\d+) is logged out of", log_out),
     ]
 

@@ -56,6 +56,29 @@ async function idle(client) {
     lock.release();
 }
 
+// Stays in IDLE for job.seconds and keeps the list of messages from what it is told; then looks what there is.
+async function watch(client) {
+    const lock = await client.getMailboxLock('INBOX');
+    let told = client.mailbox.exists, problem = null, news = 0;
+    client.on('exists', data => { news++; told = data.count; });
+    client.on('expunge', data => {
+        news++;
+        if (data.seq < 1 || data.seq > told) problem = `EXPUNGE ${data.seq} of ${told} messages`;
+        told--;
+    });
+    client.on('flags', () => news++);
+    say({ event: 'idle', exists: told });
+    let over = false;
+    const end = new Promise(resolve => setTimeout(resolve, job.seconds * 1000)).then(() => { over = true; return client.noop(); });
+    while (!over) await client.idle();
+    await end;
+    await client.noop();
+    const subjects = [];
+    for await (const message of client.fetch('1:*', { uid: true, envelope: true, flags: true })) subjects.push(message.envelope.subject);
+    say({ event: 'final', told, subjects, problem, news });
+    lock.release();
+}
+
 async function main() {
     const client = new ImapFlow({
         host: job.host, port: job.port, secure: job.tls === 'implicit', doSTARTTLS: job.tls === 'starttls',
@@ -71,7 +94,7 @@ async function main() {
             code: error.serverResponseCode, response: error.responseText });
         process.exit(3);
     }
-    await { work, idle }[job.what](client);
+    await { work, idle, watch }[job.what](client);
     await client.logout();
     say({ event: 'done' });
 }

@@ -26,7 +26,7 @@ struct Mailbox {
     table.expunge(number);
   }
   std::string uids(std::string_view set) const {
-    const auto messages = view.messages(*wire::SequenceSet::parse(set), table);
+    const auto messages = view.messages(*wire::SequenceSet::parse(set), table, view.count());
     if (messages.invalid) return "invalid";
     return messages.uids.to_string() + (messages.ghosts ? " ghosts" : "");
   }
@@ -68,6 +68,13 @@ TEST(MailboxView, SetsBecomeUids) {
   EXPECT_EQ(box.uids("1:6"), "invalid");
 }
 
+TEST(MailboxView, ASetMeansWhatItMeantWhenItWasRead) {
+  Mailbox box{10, 20, 30};
+  const auto star = *wire::SequenceSet::parse("*");
+  EXPECT_EQ(box.view.messages(star, box.table, 2).uids.to_string(), "20");
+  EXPECT_TRUE(box.view.messages(*wire::SequenceSet::parse("3"), box.table, 2).invalid);
+}
+
 TEST(MailboxView, OfARangeTheLivingAreLeft) {
   Mailbox box{10, 20, 30, 40, 50};
   box.expunge(1);
@@ -77,8 +84,8 @@ TEST(MailboxView, OfARangeTheLivingAreLeft) {
   EXPECT_EQ(box.uids("1"), " ghosts");
   EXPECT_EQ(box.uids("1:2"), "20 ghosts");
   EXPECT_EQ(box.uids("2:4"), "20:40");
-  EXPECT_TRUE(box.view.any_ghost(*wire::SequenceSet::parse("2:*")));
-  EXPECT_FALSE(box.view.any_ghost(*wire::SequenceSet::parse("2:4")));
+  EXPECT_TRUE(box.view.any_ghost(*wire::SequenceSet::parse("2:*"), 5));
+  EXPECT_FALSE(box.view.any_ghost(*wire::SequenceSet::parse("2:4"), 5));
 }
 
 TEST(MailboxView, AnEmptyMailboxHasNoNumbers) {
@@ -176,7 +183,7 @@ TEST(MailboxView, NoNumberEverMeansAnotherMessage) {
       if (first > last) std::swap(first, last);
       wire::SequenceSet set;
       set.add_range(first, last);
-      const auto messages = view.messages(set, table);
+      const auto messages = view.messages(set, table, view.count());
       ASSERT_FALSE(messages.invalid);
       std::set<uint32_t> expected;
       for (uint32_t mine = first; mine <= last; ++mine)
@@ -186,7 +193,7 @@ TEST(MailboxView, NoNumberEverMeansAnotherMessage) {
         if (messages.uids.contains(table.uid(number), 0)) got.insert(table.uid(number));
       ASSERT_EQ(got, expected);
       ASSERT_EQ(messages.ghosts, expected.size() < last - first + 1);
-      ASSERT_EQ(view.any_ghost(set), messages.ghosts);
+      ASSERT_EQ(view.any_ghost(set, view.count()), messages.ghosts);
     }
   }
 }

@@ -102,6 +102,7 @@ class ReaderHarness : private ClientReader::Listener {
   void on_client_drained() noexcept override { log += "drained\n"; }
   void on_client_octets(std::string_view octets) noexcept override { log += octets; }
   void on_literal_wanted() noexcept override { log += "wanted\n"; }
+  ToldCount told_count() const noexcept override { return {}; }
 
   std::string data_;
 
