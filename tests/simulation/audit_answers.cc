@@ -142,7 +142,8 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
     return running.beyond(running.exists) ? std::nullopt : Problem("BAD: " + reply.text);
   }
   // Who has finished sending is not waited for.
-  if (leaving_ && (reply.code == "INUSE" || reply.code == "UNAVAILABLE")) return std::nullopt;
+  const bool given_up = reply.code == "INUSE" || reply.code == "UNAVAILABLE";
+  if (given_up && (leaving_ || context_.world.ending)) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (opens && !shared && reply.code == "INUSE") return std::nullopt;
