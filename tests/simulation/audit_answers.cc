@@ -34,10 +34,15 @@ const Mail* SessionAudit::mail_of(const Running::Addressed& message) const {
   return open_ ? open_->history->find(uid_of(message)) : nullptr;
 }
 
-// What "*" of UIDs is may have changed between a command's arrival and its execution; not below this.
+// What "*" of UIDs is may have changed between a command's arrival and its execution; not below this. With
+// shared access it is the view's last message, one that is gone included until the client is told; else the
+// server's.
 uint32_t SessionAudit::lowest_star(const Running& running) const {
   const auto& alive = open_->history->alive();
-  return std::min(running.last_uid, alive.empty() ? 0 : alive.back());
+  const uint32_t last = context_.rules.shared() ? open_->picture.last_uid()
+                        : alive.empty()         ? 0
+                                                : alive.back();
+  return std::min(running.last_uid, last);
 }
 
 bool SessionAudit::may_mean(const Running& running, uint32_t number, uint32_t uid) const {
@@ -79,10 +84,7 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   switch (command.verb) {
     case Verb::kNoop:
     case Verb::kCheck:
-      // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price.
-      asked_in_vain_ = open_ && !(running.attached && context_.is_attached(*open_->history));
-      // A mailbox that can't be attached within a second: then it is answered from the view.
-      asked_in_vain_ = asked_in_vain_ || now().time - running.delivered->time >= base::Millis(1'000);
+      asked_in_vain_ = open_ && was_answered_without_backend(running);
       if (open_ && !asked_in_vain_) problem = behind(*open_, *running.delivered);
       break;
     case Verb::kIdle:
@@ -120,6 +122,13 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   return problem ? name + ": " + *problem : problem;
 }
 
+// A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price, nor waited for
+// longer than a second.
+bool SessionAudit::was_answered_without_backend(const Running& running) {
+  const bool attached = running.attached && context_.is_attached(*open_->history);
+  return !attached || now().time - running.delivered->time >= base::Millis(1'000);
+}
+
 // NO and BAD, where they are in place.
 Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) const {
   const auto& command = *running.command;
@@ -132,11 +141,12 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
     // UID SEARCH may have numbers, too.
     return running.beyond(running.exists) ? std::nullopt : Problem("BAD: " + reply.text);
   }
+  // Who has finished sending is not waited for.
+  const bool given_up = reply.code == "INUSE" || reply.code == "UNAVAILABLE";
+  if (given_up && (leaving_ || context_.world.ending)) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (opens && !shared && reply.code == "INUSE") return std::nullopt;
-  // Who has finished sending is not waited for.
-  if (leaving_ && reply.code == "INUSE") return std::nullopt;
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
   if (reply.code == "EXPUNGEISSUED" && shared) {
     // RFC 2180, 4.1 to 4.4: some of what it means is gone, or may be.

@@ -347,6 +347,22 @@ TEST_F(Audit, StoreOnAnotherMessage) {
   EXPECT_FALSE(explained);
 }
 
+// UID 3 is gone, and the client does not know it: "3:*" is no other message.
+TEST_F(Audit, StarOfUidsIsTheBackends) {
+  rules.access = Access::kShared;
+  opens();
+  knows_all();
+  outside = true;
+  store.expunge("alice", "INBOX", 3);
+  outside = false;
+  auto command = make(Verb::kUidStore, "3:*");
+  command.mode = demo::StoreMode::kAdd;
+  command.flags = {"\\Seen"};
+  asks(std::move(command));
+  set_flags(2, {"\\Seen"});
+  EXPECT_FALSE(explained);
+}
+
 TEST_F(Audit, SilentStoreIsConcluded) {
   opens();
   knows_all();

@@ -180,7 +180,10 @@ bool Simulation::everybody_was_told() const {
 void Simulation::tear_down() {
   agent_->rest(true);
   for (const auto& client : clients_) client->leave();
-  if (world_.random.percent(30)) proxy_->shut_down();
+  if (world_.random.percent(30)) {
+    world_.ending = true;
+    proxy_->shut_down();
+  }
   play_until(
       [this] { return std::ranges::all_of(clients_, [](const auto& client) { return client->gone(); }); },
       "a client is not disconnected");

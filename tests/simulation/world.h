@@ -20,7 +20,8 @@ struct World {
   Dialogue dialogue;
   Moments moments;
   Verdict verdict;
-  uint64_t steps = 0;  // commands of clients and events at the server, so far
+  bool ending = false;  // the proxy is shutting down: it waits for nothing any more
+  uint64_t steps = 0;   // commands of clients and events at the server, so far
 };
 
 }  // namespace imapmux::simulation
