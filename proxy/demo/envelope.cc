@@ -51,7 +51,7 @@ Lexed lex(std::string_view text) {
       space = true;
     } else if (c == '"') {
       Lexeme quoted{Lexeme::Kind::kQuoted, {}, space};
-      while (++i < text.size() && text[i] != '"') {
+      for (++i; i < text.size() && text[i] != '"'; ++i) {
         if (text[i] == '\\' && i + 1 < text.size()) ++i;
         quoted.text += text[i];
       }

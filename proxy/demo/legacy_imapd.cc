@@ -62,7 +62,7 @@ class LegacyImapd::Connection final : private SessionOutput, private net::Stream
         scope_(imapd.loop_),
         timer_(imapd.loop_, [this] { on_timer(); }),
         tcp_(std::move(tcp)) {}
-  ~Connection() {
+  ~Connection() override {
     if (tls_) tls_->set_handler(nullptr);
     if (tcp_) tcp_->set_handler(nullptr);
   }
@@ -212,7 +212,7 @@ class LegacyImapd::Connection final : private SessionOutput, private net::Stream
       tls_ = std::make_unique<net::TlsStream>(std::move(tcp_), imapd_.tls_->open(), imapd_.tls_);
       co_await tls_->handshake(kHandshakeLimit);
       good = true;
-    } catch (const async::Cancelled&) {  // it has ended already
+    } catch (const async::Cancelled&) {  // NOLINT(bugprone-empty-catch): it has ended already
     } catch (const std::exception& error) {
       base::log::debug("demo server: {}", error.what());
     }

@@ -16,6 +16,7 @@ constexpr Millis kPatienceOfPolls{1'000};
 constexpr Millis kAfterRefusal{20};
 constexpr Millis kNever{3'600'000};
 constexpr uint32_t kFlagsAtOnce = 2'000;
+constexpr int kTries = 20;
 
 // Tells those who wait, however their work ends.
 template <class List, class Tell>
@@ -200,9 +201,14 @@ Task<> SharedMailbox::look_after() {
 
 // UIDs of what came in: no view hears of a message before.
 Task<> SharedMailbox::learn_what_is_new(std::shared_ptr<SharedConnection> connection) {
-  for (int tries = 0; !table_.complete() && tries < 3; ++tries)
+  // Mail may come faster than it is asked for: then some is left for the next time. No progress is a
+  // contradiction.
+  for (int tries = 0, in_vain = 0; !table_.complete() && tries < kTries && in_vain < 2; ++tries) {
+    const uint32_t known = table_.known();
     co_await connection->run(*this, "UID FETCH " + std::to_string(table_.last_uid() + 1) + ":* (UID FLAGS)");
-  if (!table_.complete()) contradiction("new messages without UIDs");
+    in_vain = table_.known() > known ? 0 : in_vain + 1;
+    if (!table_.complete() && in_vain == 2) contradiction("new messages without UIDs");
+  }
   changed_.notify_all();
 }
 

@@ -17,7 +17,7 @@ using base::Millis;
 // Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
 // SELECT.
 constexpr uint32_t kFewMessages = 2'000;
-constexpr int kTries = 5;
+constexpr int kTries = 20;
 // Whoever waits for the mailbox has a limit of his own.
 constexpr Millis kAsLongAsAnybodyWaits{24 * 3'600'000};
 constexpr Millis kGentleWait{1'000};
@@ -143,7 +143,11 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
     read_only_ = reply.code == "READ-ONLY";
     auto refusal = co_await read_messages(connection);
     if (refusal) co_return refusal;
-    const bool same = viewers_.empty() || uid_validity_ == heard_validity_;
+    // GNU imap4d gives an empty mailbox a new one each time: who knows of no message can't mistake one.
+    bool nothing_told = table_.exists() == 0;
+    viewers_.for_each([&](const Viewer& one) { nothing_told = nothing_told && one.view.count() == 0; });
+    const bool same = viewers_.empty() || nothing_told || uid_validity_ == heard_validity_;
+    if (nothing_told) uid_validity_ = heard_validity_;
     if (same && !contradicted_ && adopt(fresh_)) break;
     base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
                     again ? "contradicts itself again" : "is not what it was");

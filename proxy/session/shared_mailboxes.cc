@@ -141,12 +141,15 @@ Task<> SharedSession::status(Entry entry) {
 Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
   const SharedMailbox::Use use(open);
-  auto refusal = co_await ready(open);
-  if (refusal) {
-    answer(command, *refusal);
-    co_return;
+  // It may be let go in the middle of the question: then what is in the table is old.
+  for (int tries = 0; tries == 0 || (tries < 3 && !open->attached()); ++tries) {
+    auto refusal = co_await ready(open);
+    if (refusal) {
+      answer(command, *refusal);
+      co_return;
+    }
+    co_await open->poll(SharedMailbox::Poll::kNoop);
   }
-  co_await open->poll(SharedMailbox::Poll::kNoop);
   std::string line = "STATUS " + quoted(opened_mailboxes(command).front()) + " (";
   std::string separator;
   for (const auto& item : status_items(command)) {

@@ -335,7 +335,7 @@ void SharedSession::tell_exists(uint32_t known) {
 // is told that, too.
 void SharedSession::told_flags_of(uint32_t uid) {
   for (auto& relayed : in_flight_)
-    if (relayed.silent) relayed.told_uids.push_back(uid);
+    if (relayed.sent && relayed.silent) relayed.told_uids.push_back(uid);
 }
 
 // Of all messages but `except`, whose flags are in the response that is about to be passed on; 0: of all.

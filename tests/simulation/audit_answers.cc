@@ -81,6 +81,8 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
     case Verb::kCheck:
       // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price.
       asked_in_vain_ = open_ && !(running.attached && context_.is_attached(*open_->history));
+      // A mailbox that can't be attached within a second: then it is answered from the view.
+      asked_in_vain_ = asked_in_vain_ || now().time - running.delivered->time >= base::Millis(1'000);
       if (open_ && !asked_in_vain_) problem = behind(*open_, *running.delivered);
       break;
     case Verb::kIdle:
@@ -133,6 +135,8 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (opens && !shared && reply.code == "INUSE") return std::nullopt;
+  // Who has finished sending is not waited for.
+  if (leaving_ && reply.code == "INUSE") return std::nullopt;
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
   if (reply.code == "EXPUNGEISSUED" && shared) {
     // RFC 2180, 4.1 to 4.4: some of what it means is gone, or may be.
@@ -204,7 +208,8 @@ Problem SessionAudit::check_search(const Running& running) const {
   const uint64_t last_id = picture.messages().empty() ? 0 : picture.messages().back().id;
   const bool grew = (running.known.empty() ? 0 : running.known.back()) != last_id ||
                     open_->history->uid_next() != running.first_new_uid;
-  const bool uncertain = grew || open_->history->changed() > open_->fresh || !picture.knows_last_uid();
+  const bool uncertain = grew || open_->history->changed() > open_->fresh || !picture.knows_last_uid() ||
+                         open_->history->uid_next() != picture.last_uid() + 1;
   if (has_star(command.keys) && uncertain) return std::nullopt;
   if (running.beyond(running.exists)) return std::nullopt;
 
