@@ -57,6 +57,7 @@ class MessageTable {
   // The counter of changes.
   uint32_t changes() const { return changes_; }
   bool changed_after(uint32_t number, uint32_t mark) const { return changed_[number - 1] > effective(mark); }
+  uint32_t change_of(uint32_t number) const { return changed_[number - 1]; }
   // Numbers of the known messages whose flags changed after `mark`, in no order, each once.
   void changed_since(uint32_t mark, std::vector<uint32_t>& numbers) const;
 

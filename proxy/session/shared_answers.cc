@@ -153,19 +153,31 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     mailbox_->learn(number, uid, nullptr);  // which it will not believe
     return;
   }
-  if (flags) tell_flags(number);
   fetched(number, uid, flags);
   if (flags && wanted.flags) told_flags_of(mailbox_->table().uid(number));
   const uint32_t mine = shown_as(number);
   if (!attributes_.nothing_left()) client_.writer().untagged_fetch(mine, body_);
 }
 
-// What the backend says of a message is in the table, and this client was told it.
+// What the backend says of a message is in the table, and this client was told it. What others changed it is
+// told behind that: clients (Roundcube) take the first FETCH response for the one they asked for.
 void SharedSession::fetched(uint32_t number, uint32_t uid, const std::string* flags) {
   const auto& table = mailbox_->table();
   const bool up_to_date = view.mark() == table.changes();
   mailbox_->learn(number, uid, flags);
-  if (up_to_date) view.told_flags(table.changes());
+  if (up_to_date) {
+    view.told_flags(table.changes());
+  } else if (flags && number <= table.known() && table.changed_after(number, view.mark())) {
+    told_ahead_[table.uid(number)] = table.change_of(number);
+  }
+}
+
+// Whether the client was told of the last change of its flags.
+bool SharedSession::was_told_flags(uint32_t number) const {
+  const auto& table = mailbox_->table();
+  if (!table.changed_after(number, view.mark())) return true;
+  const auto ahead = told_ahead_.find(table.uid(number));
+  return ahead != told_ahead_.end() && ahead->second == table.change_of(number);
 }
 
 void SharedSession::begin_fetch(const wire::Response& response, const LiteralStart& literal) {
@@ -183,7 +195,6 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
     return;
   }
   if (uid != 0) mailbox_->learn(number, uid, nullptr);
-  tell_flags(0);  // this response need not say them
   fetch_number_ = number;
   fetch_is_passed_ = true;
   client_.writer().begin_fetch(shown_as(number), body_, literal);
@@ -193,7 +204,7 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
 bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const {
   const auto& table = mailbox_->table();
   if (number == 0 || number > table.exists()) return false;
-  if (!table.knows_flags(number) || table.changed_after(number, view.mark())) return false;
+  if (!table.knows_flags(number) || !was_told_flags(number)) return false;
   const auto now = mailbox::FlagSet::parse(flags);
   if (!now) return false;
   if (uid == 0) uid = table.uid(number);

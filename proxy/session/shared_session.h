@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "mailbox/shared_account.h"
@@ -121,7 +122,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
   void tell_known_flags();
-  void tell_flags(uint32_t except);
+  void tell_flags();
   void told_flags_of(uint32_t uid);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
@@ -161,6 +162,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void whole_fetch(const wire::Response& response);
   void begin_fetch(const wire::Response& response, const backend::LiteralStart& literal);
   void fetched(uint32_t number, uint32_t uid, const std::string* flags);
+  bool was_told_flags(uint32_t number) const;
   uint32_t shown_as(uint32_t number);
   uint32_t number_of(uint32_t uid);
   void on_found(const wire::Response& response);
@@ -216,6 +218,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   std::string body_;
   std::string fetch_flags_;
   std::vector<uint32_t> numbers_;
+  // UID and change counter of flags that the client was told out of turn, above its view's mark.
+  std::unordered_map<uint32_t, uint32_t> told_ahead_;
   std::vector<uint32_t>* found_ = nullptr;  // where an inner SEARCH's results go
 };
 

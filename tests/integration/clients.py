@@ -532,6 +532,7 @@ $config['use_https'] = false;
 $config['ip_check'] = false;
 $config['session_samesite'] = 'Lax';
 $config['check_all_folders'] = true;
+$config['mail_pagesize'] = 500;
 """)
         self.process = Process(["php", "-d", "session.save_path=" + str(self.folder / "temp"), "-S",
                                 f"{LOOPBACK}:{self.port}", "-t", self.root], self.folder / "php.log", cwd=self.folder,

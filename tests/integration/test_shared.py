@@ -32,7 +32,8 @@ class CrowdTests:
         server = self.enterContext(self.make_server())
         relay = self.enterContext(Relay(server))
         backend = {"connections_per_user": self.connections, "lease_wait": "30s", **options_for(server)}
-        proxy = self.enterContext(Proxy(relay, "shared", backend=backend))
+        top = {"log": {"level": "debug", "protocol_trace": {"user": "user01@example.test"}}} if os.environ.get("TRACE") else {}
+        proxy = self.enterContext(Proxy(relay, "shared", backend=backend, top=top))
         user = server.new_user()
         account = Account(server, user, proxy.port)
         # imap4d takes a lock of its file that the tests' own delivery does not know
@@ -42,6 +43,9 @@ class CrowdTests:
         print(f"{server.name}: {crowd.rounds()} rounds, {check.statistics}", flush=True)
         log = [line for line in proxy.log().splitlines() if re.search(r"\b(warn|error|WARN|ERROR)", line)]
         self.maxDiff = None
+        if os.environ.get("TRACE"):
+            open(os.environ["TRACE"], "w").write(proxy.log())
+            open(os.environ["TRACE"] + ".relay", "w").write(relay.show())
         self.assertEqual(problems, [], "\n".join(log[-20:]))
         self.assertEqual(relay.problems(user, self.connections), [])
         self.assertEqual(self.surprises(log), [])
