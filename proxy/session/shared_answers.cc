@@ -136,7 +136,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     uint32_t uid = 0;
     bool has_flags = false;
     if (wire::read_fetch(response.arguments, uid, fetch_flags_, has_flags) && has_flags)
-      wanted.flags = !is_withheld(number, uid, fetch_flags_);
+      wanted.flags = !is_withheld(number, is_echo(number) ? 0 : uid, fetch_flags_);
     wanted.uid = wanted.uid && wanted.flags;  // of an echo that is withheld nothing is left
   }
   body_.clear();
@@ -146,9 +146,18 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     mailbox_->doubt("a FETCH response that makes no sense");
     return;
   }
-  const uint32_t uid = attributes_.uid();
+  uint32_t uid = attributes_.uid();
   const uint32_t known = mailbox_->table().uid(number);
   const auto* flags = attributes_.has_flags() ? &attributes_.flags() : nullptr;
+  if (flags && uid != known && is_echo(number)) {
+    // GNU imap4d answers UID STORE with UIDs of other messages, or without any.
+    wanted.uid = false;
+    body_.clear();
+    attributes_.begin(wanted);
+    attributes_.piece(response.arguments, body_);
+    if (wishes().uid && wanted.flags) body_.insert(1, "UID " + std::to_string(known) + " ");
+    uid = 0;
+  }
   if (uid != 0 && known != 0 && uid != known) {
     mailbox_->learn(number, uid, nullptr);  // which it will not believe
     return;
@@ -198,6 +207,20 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
   fetch_number_ = number;
   fetch_is_passed_ = true;
   client_.writer().begin_fetch(shown_as(number), body_, literal);
+}
+
+// Whether a STORE of this message is under way, and nothing else that is answered by its number.
+bool SharedSession::is_echo(uint32_t number) const {
+  const auto& table = mailbox_->table();
+  const uint32_t uid = table.uid(number);
+  if (uid == 0) return false;
+  bool stores = false;
+  for (const auto& relayed : in_flight_) {
+    if (!relayed.sent) continue;
+    if (!is_store(relayed.verb)) return false;
+    stores = stores || relayed.uids.contains(uid, table.last_uid());
+  }
+  return stores;
 }
 
 // An echo that this client did not ask for: it is taken out if it says no more than the client knows.

@@ -37,10 +37,16 @@ TaggedReply lost(std::string_view text) {
 
 TaggedReply SharedSession::as_reply(std::string_view refusal) {
   TaggedReply reply;
-  const auto open = refusal.find('[');
-  const auto close = refusal.find(']');
-  reply.code = refusal.substr(open + 1, close - open - 1);
-  reply.text = refusal.substr(close + 2);
+  const auto end = refusal.find(' ');
+  const auto status = refusal.substr(0, end);
+  if (status == "OK") reply.status = wire::ResponseName::kOk;
+  if (status == "BAD") reply.status = wire::ResponseName::kBad;
+  reply.text = refusal.substr(end + 1);
+  if (reply.text.starts_with('[')) {
+    const auto close = reply.text.find(']');
+    reply.code = reply.text.substr(1, close - 1);
+    reply.text.erase(0, close + 2);
+  }
   return reply;
 }
 

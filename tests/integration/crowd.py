@@ -461,13 +461,13 @@ class Mutt(Worker):
     def work(self):
         while not self.over:
             subject = self.mine[0]
-            keys = f"/~s{subject}$<enter><flag-message>"
+            flags = self.crowd.inbox.flags_of(subject) ^ {"\\Flagged"}
+            keys = f"/~s{subject}$<enter><{'set' if flags else 'clear'}-flag>!"
             gone = self.mine.pop() if len(self.mine) > 2 else None
             if gone:
                 keys += f"/~s{gone}$<enter><delete-message>"
-            clients.mutt(self.account, self.folder, keys + "<sync-mailbox><imap-fetch-mail><quit>")
-            flagged = self.crowd.inbox.flags_of(subject)
-            self.crowd.inbox.flags(subject, flagged ^ {"\\Flagged"})
+            clients.mutt(self.account, self.folder, keys + "<sync-mailbox><imap-fetch-mail><quit>", again=True)
+            self.crowd.inbox.flags(subject, flags)
             if gone:
                 self.crowd.inbox.gone(gone)
             self.rounds += 1

@@ -1,5 +1,6 @@
 """mailbox_access: shared. Any number of clients in one mailbox over one session, on real servers."""
 import os
+import pathlib
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ from relay import Check, Relay
 from servers import Courier, Dovecot, Imap4d
 
 SECONDS = float(os.environ.get("IMAPMUX_TEST_SECONDS", "25"))  # that a crowd is at work
+TRACE = os.environ.get("IMAPMUX_TEST_TRACE")  # a file for what a crowd and its server say
 
 
 def options_for(server):
@@ -32,9 +34,11 @@ class CrowdTests:
         server = self.enterContext(self.make_server())
         relay = self.enterContext(Relay(server))
         backend = {"connections_per_user": self.connections, "lease_wait": "30s", **options_for(server)}
-        top = {"log": {"level": "debug", "protocol_trace": {"user": "user01@example.test"}}} if os.environ.get("TRACE") else {}
-        proxy = self.enterContext(Proxy(relay, "shared", backend=backend, top=top))
         user = server.new_user()
+        top = {"limits": {"max_clients": 1000}}
+        if TRACE:
+            top["log"] = {"level": "debug", "protocol_trace": {"user": user.name}}
+        proxy = self.enterContext(Proxy(relay, "shared", backend=backend, top=top))
         account = Account(server, user, proxy.port)
         # imap4d takes a lock of its file that the tests' own delivery does not know
         crowd = Crowd(account, self.temp_folder("crowd"), SECONDS, self.with_work, delivery_by_server=server.name != "imap4d")
@@ -43,9 +47,9 @@ class CrowdTests:
         print(f"{server.name}: {crowd.rounds()} rounds, {check.statistics}", flush=True)
         log = [line for line in proxy.log().splitlines() if re.search(r"\b(warn|error|WARN|ERROR)", line)]
         self.maxDiff = None
-        if os.environ.get("TRACE"):
-            open(os.environ["TRACE"], "w").write(proxy.log())
-            open(os.environ["TRACE"] + ".relay", "w").write(relay.show())
+        if TRACE:
+            pathlib.Path(TRACE).write_text(proxy.log())
+            pathlib.Path(TRACE + ".relay").write_text(relay.show())
         self.assertEqual(problems, [], "\n".join(log[-20:]))
         self.assertEqual(relay.problems(user, self.connections), [])
         self.assertEqual(self.surprises(log), [])
