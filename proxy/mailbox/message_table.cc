@@ -25,6 +25,25 @@ uint32_t MessageTable::number_of(uint32_t uid) const {
   return number <= known_ && uids_[number - 1] == uid ? number : 0;
 }
 
+wire::SequenceSet MessageTable::present(const wire::SequenceSet& uids) const {
+  using wire::SequenceSet;
+  SequenceSet result;
+  for (auto [first, last] : uids.ranges()) {
+    if (first == SequenceSet::kStar || (last != SequenceSet::kStar && first > last)) std::swap(first, last);
+    if (first == SequenceSet::kStar || (last == SequenceSet::kStar && first > last_uid())) {
+      // RFC 3501, 6.4.8: the last message is part of it, however large the other end is.
+      if (exists() > 0) result.add_range(first, last);
+      continue;
+    }
+    const uint32_t from = first_from(first);
+    const bool open = last == SequenceSet::kStar;
+    const uint32_t behind = open ? known_ + 1 : first_from(last) + (number_of(last) != 0 ? 1 : 0);
+    if (from >= behind) continue;
+    result.add_range(uid(from), open ? SequenceSet::kStar : uid(behind - 1));
+  }
+  return result;
+}
+
 bool MessageTable::grow_to(uint32_t exists) {
   if (exists < this->exists()) return false;
   // A whole mailbox at once takes just what it needs; a few new messages take the usual steps.

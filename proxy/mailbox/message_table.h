@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "mailbox/flag_set.h"
+#include "wire/sequence_set.h"
 
 namespace imapmux::mailbox {
 
@@ -34,6 +35,9 @@ class MessageTable {
   uint32_t number_of(uint32_t uid) const;
   // The number of the first known message with this UID or a larger one; known() + 1 if there is none.
   uint32_t first_from(uint32_t uid) const;
+  // `uids` as a set whose ends are UIDs of known messages (or "*"), of the same known messages. GNU imap4d
+  // answers BAD to sets that begin or end with a UID that is gone, or takes another message for it.
+  wire::SequenceSet present(const wire::SequenceSet& uids) const;
   // The largest UID known, 0 if there is none.
   uint32_t last_uid() const { return known_ ? uids_[known_ - 1] : 0; }
 
@@ -57,6 +61,7 @@ class MessageTable {
   // The counter of changes.
   uint32_t changes() const { return changes_; }
   bool changed_after(uint32_t number, uint32_t mark) const { return changed_[number - 1] > effective(mark); }
+  uint32_t change_of(uint32_t number) const { return changed_[number - 1]; }
   // Numbers of the known messages whose flags changed after `mark`, in no order, each once.
   void changed_since(uint32_t mark, std::vector<uint32_t>& numbers) const;
 

@@ -136,7 +136,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     uint32_t uid = 0;
     bool has_flags = false;
     if (wire::read_fetch(response.arguments, uid, fetch_flags_, has_flags) && has_flags)
-      wanted.flags = !is_withheld(number, uid, fetch_flags_);
+      wanted.flags = !is_withheld(number, is_echo(number) ? 0 : uid, fetch_flags_);
     wanted.uid = wanted.uid && wanted.flags;  // of an echo that is withheld nothing is left
   }
   body_.clear();
@@ -146,26 +146,47 @@ void SharedSession::whole_fetch(const wire::Response& response) {
     mailbox_->doubt("a FETCH response that makes no sense");
     return;
   }
-  const uint32_t uid = attributes_.uid();
+  uint32_t uid = attributes_.uid();
   const uint32_t known = mailbox_->table().uid(number);
   const auto* flags = attributes_.has_flags() ? &attributes_.flags() : nullptr;
+  if (flags && uid != known && is_echo(number)) {
+    // GNU imap4d answers UID STORE with UIDs of other messages, or without any.
+    wanted.uid = false;
+    body_.clear();
+    attributes_.begin(wanted);
+    attributes_.piece(response.arguments, body_);
+    if (wishes().uid && wanted.flags) body_.insert(1, "UID " + std::to_string(known) + " ");
+    uid = 0;
+  }
   if (uid != 0 && known != 0 && uid != known) {
     mailbox_->learn(number, uid, nullptr);  // which it will not believe
     return;
   }
-  if (flags) tell_flags(number);
   fetched(number, uid, flags);
   if (flags && wanted.flags) told_flags_of(mailbox_->table().uid(number));
   const uint32_t mine = shown_as(number);
   if (!attributes_.nothing_left()) client_.writer().untagged_fetch(mine, body_);
 }
 
-// What the backend says of a message is in the table, and this client was told it.
+// What the backend says of a message is in the table, and this client was told it. What others changed it is
+// told behind that: clients (Roundcube) take the first FETCH response for the one they asked for.
 void SharedSession::fetched(uint32_t number, uint32_t uid, const std::string* flags) {
   const auto& table = mailbox_->table();
   const bool up_to_date = view.mark() == table.changes();
   mailbox_->learn(number, uid, flags);
-  if (up_to_date) view.told_flags(table.changes());
+  if (up_to_date) {
+    view.told_flags(table.changes());
+  } else if (flags && number <= table.known() && table.changed_after(number, view.mark())) {
+    told_ahead_[table.uid(number)] = table.change_of(number);
+  }
+}
+
+// Whether the client was told of the last change of its flags.
+bool SharedSession::was_told_flags(uint32_t number) const {
+  const auto& table = mailbox_->table();
+  if (!table.changed_after(number, view.mark())) return true;
+  const auto ahead = told_ahead_.find(table.uid(number));
+  return ahead != told_ahead_.end() && ahead->second == table.change_of(number);
 }
 
 void SharedSession::begin_fetch(const wire::Response& response, const LiteralStart& literal) {
@@ -183,17 +204,30 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
     return;
   }
   if (uid != 0) mailbox_->learn(number, uid, nullptr);
-  tell_flags(0);  // this response need not say them
   fetch_number_ = number;
   fetch_is_passed_ = true;
   client_.writer().begin_fetch(shown_as(number), body_, literal);
+}
+
+// Whether a STORE of this message is under way, and nothing else that is answered by its number.
+bool SharedSession::is_echo(uint32_t number) const {
+  const auto& table = mailbox_->table();
+  const uint32_t uid = table.uid(number);
+  if (uid == 0) return false;
+  bool stores = false;
+  for (const auto& relayed : in_flight_) {
+    if (!relayed.sent) continue;
+    if (!is_store(relayed.verb)) return false;
+    stores = stores || relayed.uids.contains(uid, table.last_uid());
+  }
+  return stores;
 }
 
 // An echo that this client did not ask for: it is taken out if it says no more than the client knows.
 bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const {
   const auto& table = mailbox_->table();
   if (number == 0 || number > table.exists()) return false;
-  if (!table.knows_flags(number) || table.changed_after(number, view.mark())) return false;
+  if (!table.knows_flags(number) || !was_told_flags(number)) return false;
   const auto now = mailbox::FlagSet::parse(flags);
   if (!now) return false;
   if (uid == 0) uid = table.uid(number);

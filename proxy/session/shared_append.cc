@@ -127,21 +127,22 @@ bool SharedSession::offers_several() const {
          capabilities().find(" MULTIAPPEND") != std::string::npos;
 }
 
-// On the mailbox's own connection where it is open, else under a lease on any.
+// On the mailbox's own connection where it is open, else under a lease on any. GNU imap4d, once it has
+// appended to the mailbox that is selected, loses what comes in behind that, though it says OK: where no
+// APPENDUID proves that a message is there, the mailbox is set aside meanwhile.
 Task<TaggedReply> SharedSession::upload(const wire::Command& command, std::vector<Message> messages) {
   const auto key = account_->naming().key(opened_mailboxes(command).front());
   std::shared_ptr<Hold> hold;
   std::shared_ptr<SharedMailbox> open = account_->find(key);
   if (open && open->at_rest()) open.reset();
   std::optional<SharedMailbox::Use> use;
+  if (open) use.emplace(open);
+  const bool aside = open && !account_->capabilities().has("UIDPLUS");
   Turn turn;
-  if (open) {
-    use.emplace(open);
-    turn = co_await turn_in(open);
-  }
-  if (!turn.connection) {  // it is not open, or can't be
-    open.reset();
+  if (open && !aside) turn = co_await turn_in(open);
+  if (!turn.connection) {  // it is not open, or can't be, or must not be
     hold = std::make_shared<Hold>(account_);
+    if (aside) hold->blocks.emplace_back(open);
     std::vector<mailbox::LeaseRequest> requests{{key, LeaseKind::kAppend}};
     turn.refusal = co_await lease(std::move(requests), hold);
     if (!turn.refusal) turn = co_await turn_anywhere();
@@ -174,7 +175,7 @@ Task<TaggedReply> SharedSession::upload(const wire::Command& command, std::vecto
   }
   // RFC 3501, 6.3.11: whoever has the mailbox open should hear of it at once.
   if (!reply.ok()) co_return reply;
-  if (open && open->attached()) {
+  if (open && (open->attached() || is_open(key))) {
     co_await open->poll(SharedMailbox::Poll::kNoop);
   } else if (const auto suspended = account_->find(key)) {
     suspended->visit_soon();

@@ -192,38 +192,61 @@ Task<TaggedReply> SharedSession::find_unseen(std::shared_ptr<SharedMailbox> open
 
 Task<> SharedSession::copy(Entry entry) {
   const auto& command = entry.command;
-  const auto& info = wire::info(command.verb);
   auto unknown = co_await know_names();
   if (!unknown) unknown = co_await numbers_known();
   if (unknown) {
     answer(command, *unknown);
     co_return;
   }
-  auto reader = command.reader();
-  std::string set(reader.atom().value_or(""));
-  if (!info.name.starts_with("UID ")) {
-    const auto messages = view.messages(*wire::SequenceSet::parse(set), mailbox_->table(), told_at(entry));
-    if (messages.invalid) {
-      answer(command, "BAD There is no message of that number");
-      co_return;
-    }
-    if (messages.ghosts) {  // RFC 2180, 4.4.1: nothing is copied
-      answer(command, "NO [EXPUNGEISSUED] Some of the messages are gone");
-      co_return;
-    }
-    set = messages.uids.to_string();
+  const auto prepared = prepare_copy(entry);
+  if (prepared.answer) {
+    answer(command, *prepared.answer);
+    co_return;
   }
-  reader.space();
-  const auto name = opened_mailboxes(command).front();
-  const bool moves = command.verb == Verb::kMove || command.verb == Verb::kUidMove;
-  auto reply = co_await copy_to(account_->naming().key(name),
-                                (moves ? "UID MOVE " : "UID COPY ") + set + " " + quoted(name));
+  auto reply = co_await copy_to(entry);
   answer(command, reply);
 }
 
-Task<TaggedReply> SharedSession::copy_to(mailbox::MailboxKey target, std::string text) {
+// By what is there now: others may remove messages while it waits for its leases and its turn.
+SharedSession::Prepared SharedSession::prepare_copy(const Entry& entry) const {
+  const auto& command = entry.command;
+  const std::string verb(wire::info(command.verb).name);
+  auto reader = command.reader();
+  const auto set = wire::SequenceSet::parse(reader.atom().value_or(""));
+  if (!set) return {{}, "BAD A sequence set is missing"};
+  wire::SequenceSet uids;
+  if (verb.starts_with("UID ")) {
+    uids = mailbox_->table().present(*set);
+    if (uids.empty()) return {{}, "OK " + verb + " completed"};
+  } else {
+    auto messages = view.messages(*set, mailbox_->table(), told_at(entry));
+    if (messages.invalid) return {{}, "BAD There is no message of that number"};
+    // RFC 2180, 4.4.1: nothing is copied.
+    if (messages.ghosts) return {{}, "NO [EXPUNGEISSUED] Some of the messages are gone"};
+    uids = std::move(messages.uids);
+  }
+  const bool moves = command.verb == Verb::kMove || command.verb == Verb::kUidMove;
+  return {(moves ? "UID MOVE " : "UID COPY ") + uids.to_string() + " " +
+              quoted(opened_mailboxes(command).front()),
+          {}};
+}
+
+Task<TaggedReply> SharedSession::run_copy(Entry entry, std::shared_ptr<void> held) {
+  auto turn = co_await turn_in(mailbox_);
+  if (!turn.connection) co_return as_reply(*turn.refusal);
+  auto prepared = prepare_copy(entry);
+  if (prepared.answer) {
+    turn.connection->end(*this);
+    co_return as_reply(*prepared.answer);
+  }
+  auto reply = co_await run_in_turn(turn.connection, std::move(prepared.text), std::move(held));
+  co_return reply;
+}
+
+Task<TaggedReply> SharedSession::copy_to(Entry entry) {
+  const auto target = account_->naming().key(opened_mailboxes(entry.command).front());
   if (is_open(target)) {
-    auto reply = co_await run_in(mailbox_, std::move(text), nullptr);
+    auto reply = co_await run_copy(std::move(entry), nullptr);
     co_await mailbox_->poll(SharedMailbox::Poll::kNoop);
     co_return reply;
   }
@@ -237,7 +260,7 @@ Task<TaggedReply> SharedSession::copy_to(mailbox::MailboxKey target, std::string
   std::vector<LeaseRequest> requests{{target, LeaseKind::kAppend}};
   auto refusal = co_await lease(std::move(requests), hold);
   if (refusal) co_return as_reply(*refusal);
-  auto reply = co_await run_in(mailbox_, std::move(text), std::move(hold));
+  auto reply = co_await run_copy(std::move(entry), std::move(hold));
   if (open) open->visit_soon();
   co_return reply;
 }

@@ -74,17 +74,26 @@ Task<> SharedSession::forward(Entry entry) {
   relayed.verb = command.verb;
   relayed.told = told_at(entry);
   auto prepared = prepare(command, relayed);
+  if (prepared.answer && is_fetch(command.verb) && asks_for_news(command)) {
+    co_await mailbox_->poll(mailbox::SharedMailbox::Poll::kNoop);
+    prepared = prepare(command, relayed);
+  }
   if (prepared.answer) {
     drop(relayed);
     answer(command, *prepared.answer);
     co_return;
   }
-  while (!may_join(relayed)) co_await progress_.wait();
+  bool waited = false;
+  while (!may_join(relayed)) {
+    waited = true;
+    co_await progress_.wait();
+  }
 
   Connection connection;
   if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
     connection = mailbox_->shared_connection();
   } else {
+    waited = true;
     auto turn = co_await turn_in(mailbox_);
     if (!turn.connection) {
       drop(relayed);
@@ -94,7 +103,17 @@ Task<> SharedSession::forward(Entry entry) {
     connection = std::move(turn.connection);
   }
   const mailbox::TurnEnd end(connection, *this);
-  while (connection->unsent() > net::Stream::kHighWatermark && !connection->lost()) co_await progress_.wait();
+  while (connection->unsent() > net::Stream::kHighWatermark && !connection->lost()) {
+    waited = true;
+    co_await progress_.wait();
+  }
+  // What has gone meanwhile is not asked for.
+  if (waited) prepared = prepare(command, relayed);
+  if (prepared.answer) {
+    drop(relayed);
+    answer(command, *prepared.answer);
+    co_return;
+  }
   if (prepared.silent_at != 0 && mailbox_->alone(*this)) {
     relayed.echo_comes = false;
     prepared.text.insert(prepared.silent_at, ".SILENT");
@@ -114,6 +133,15 @@ Task<> SharedSession::forward(Entry entry) {
   relayed.sent = true;
   connection->send(*this, tag, std::move(pieces), relayed);
   if (alone) co_await all_answered();
+}
+
+// UIDs above all that are known: there may be new messages, which the backend tells of when it is asked
+// something.
+bool SharedSession::asks_for_news(const wire::Command& command) const {
+  if (!by_uid(command.verb)) return false;
+  auto reader = command.reader();
+  const auto set = SequenceSet::parse(reader.atom().value_or(""));
+  return set && set->max(0) > mailbox_->table().last_uid();
 }
 
 // What may be in flight beside the others: their answers must be told apart.
@@ -155,8 +183,9 @@ SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, co
   const auto set = SequenceSet::parse(atom);
   if (!set || !reader.space()) return {{}, "BAD A sequence set is missing"};
   if (by_uid(command.verb)) {
-    relayed.uids = *set;
-    return {std::string(atom), {}};
+    relayed.uids = mailbox_->table().present(*set);
+    if (relayed.uids.empty()) return {{}, "OK " + std::string(wire::info(command.verb).name) + " completed"};
+    return {relayed.uids.to_string(), {}};
   }
   auto messages = view.messages(*set, mailbox_->table(), relayed.told);
   if (messages.invalid) return {{}, std::string(kOutOfRange)};
@@ -211,17 +240,24 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
   const auto arguments = command.arguments();
   const auto keys = wire::parse_search(arguments, form);
   if (!keys.problem.empty()) return {{}, "BAD " + keys.problem};
-  std::vector<std::string> replacements;
+  std::vector<wire::SearchKeys::Replacement> replacements;
+  for (const auto& piece : keys.uid_keys) {
+    const auto key = arguments.substr(piece.offset, piece.length);
+    const auto set = SequenceSet::parse(key.substr(key.rfind(' ') + 1));
+    if (!set) return {{}, "BAD Invalid message set"};
+    const auto uids = mailbox_->table().present(*set);
+    replacements.push_back({piece, uids.empty() ? "NOT ALL" : "UID " + uids.to_string()});
+  }
   for (const auto& piece : keys.number_sets) {
     const auto set = SequenceSet::parse(arguments.substr(piece.offset, piece.length));
     if (!set) return {{}, "BAD Invalid message set"};
     const auto messages = view.messages(*set, mailbox_->table(), relayed.told);
     if (messages.invalid) return {{}, std::string(kOutOfRange)};
-    replacements.push_back(messages.uids.empty() ? "NOT ALL" : "UID " + messages.uids.to_string());
+    replacements.push_back({piece, messages.uids.empty() ? "NOT ALL" : "UID " + messages.uids.to_string()});
   }
   relayed.extended = keys.has_return;
   relayed.options = keys.return_options;
-  const auto replaced = keys.replace_number_sets(arguments, replacements);
+  const auto replaced = wire::SearchKeys::replaced(arguments, std::move(replacements));
   std::string text = "UID " + std::string(name) + " ";
   if (form != wire::SearchForm::kSearch) return {text + replaced, {}};
   // What RETURN asks for is made here, from what is found: it has to agree with what this client was told.

@@ -37,10 +37,16 @@ TaggedReply lost(std::string_view text) {
 
 TaggedReply SharedSession::as_reply(std::string_view refusal) {
   TaggedReply reply;
-  const auto open = refusal.find('[');
-  const auto close = refusal.find(']');
-  reply.code = refusal.substr(open + 1, close - open - 1);
-  reply.text = refusal.substr(close + 2);
+  const auto end = refusal.find(' ');
+  const auto status = refusal.substr(0, end);
+  if (status == "OK") reply.status = wire::ResponseName::kOk;
+  if (status == "BAD") reply.status = wire::ResponseName::kBad;
+  reply.text = refusal.substr(end + 1);
+  if (reply.text.starts_with('[')) {
+    const auto close = reply.text.find(']');
+    reply.code = reply.text.substr(1, close - 1);
+    reply.text.erase(0, close + 2);
+  }
   return reply;
 }
 
@@ -78,6 +84,7 @@ void SharedSession::detach() {
   if (!mailbox_) return;
   mailbox_->leave(*this);
   mailbox_.reset();
+  told_ahead_.clear();
   client_.now_in("");
 }
 
@@ -314,7 +321,7 @@ void SharedSession::tell(Expunges expunges) {
     writer.untagged(std::to_string(recent) + " RECENT");
   }
   tell_known_flags();
-  tell_flags(0);
+  tell_flags();
 }
 
 // FLAGS and PERMANENTFLAGS, before any FETCH that uses them.
@@ -338,18 +345,18 @@ void SharedSession::told_flags_of(uint32_t uid) {
     if (relayed.sent && relayed.silent) relayed.told_uids.push_back(uid);
 }
 
-// Of all messages but `except`, whose flags are in the response that is about to be passed on; 0: of all.
-void SharedSession::tell_flags(uint32_t except) {
+void SharedSession::tell_flags() {
   const auto& table = mailbox_->table();
   if (view.mark() == table.changes()) return;
   table.changed_since(view.mark(), numbers_);
   for (const uint32_t number : numbers_) {
     const uint32_t mine = view.to_view(number);
-    if (number == except || mine > view.count()) continue;
+    if (mine > view.count() || was_told_flags(number)) continue;
     client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
     told_flags_of(table.uid(number));
   }
   view.told_flags(table.changes());
+  told_ahead_.clear();
 }
 
 }  // namespace imapmux::session

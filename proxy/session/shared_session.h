@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "mailbox/shared_account.h"
@@ -91,7 +92,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
 
-  // A refusal of the proxy, "NO [CODE] text", as a backend's reply.
+  // An answer of the proxy, "NO [CODE] text", as a backend's reply.
   static backend::TaggedReply as_reply(std::string_view refusal);
 
   // shared_session.cc
@@ -121,7 +122,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell_before(wire::Verb finished);
   void tell_exists(uint32_t known);
   void tell_known_flags();
-  void tell_flags(uint32_t except);
+  void tell_flags();
   void told_flags_of(uint32_t uid);
   bool numbers_open() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
@@ -140,6 +141,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Prepared prepare_store(const wire::Command& command, Relayed& relayed);
   Prepared prepare_search(const wire::Command& command, Relayed& relayed);
   Prepared prepare_set(wire::TokenReader& reader, const wire::Command& command, Relayed& relayed) const;
+  bool asks_for_news(const wire::Command& command) const;
   bool may_join(const Relayed& relayed) const;
   Relayed& new_relayed();
   void drop(Relayed& relayed);
@@ -161,6 +163,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void whole_fetch(const wire::Response& response);
   void begin_fetch(const wire::Response& response, const backend::LiteralStart& literal);
   void fetched(uint32_t number, uint32_t uid, const std::string* flags);
+  bool was_told_flags(uint32_t number) const;
+  bool is_echo(uint32_t number) const;
   uint32_t shown_as(uint32_t number);
   uint32_t number_of(uint32_t uid);
   void on_found(const wire::Response& response);
@@ -178,7 +182,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<backend::TaggedReply> find_unseen(std::shared_ptr<mailbox::SharedMailbox> open,
                                                 std::vector<uint32_t>& unseen);
   async::Task<> copy(Entry entry);
-  async::Task<backend::TaggedReply> copy_to(mailbox::MailboxKey target, std::string text);
+  async::Task<backend::TaggedReply> copy_to(Entry entry);
+  Prepared prepare_copy(const Entry& entry) const;
+  async::Task<backend::TaggedReply> run_copy(Entry entry, std::shared_ptr<void> held);
   async::Task<> restructure(Entry entry);
   async::Task<> name_space(Entry entry);
   async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, std::shared_ptr<Hold> hold);
@@ -216,6 +222,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   std::string body_;
   std::string fetch_flags_;
   std::vector<uint32_t> numbers_;
+  // UID and change counter of flags that the client was told out of turn, above its view's mark.
+  std::unordered_map<uint32_t, uint32_t> told_ahead_;
   std::vector<uint32_t>* found_ = nullptr;  // where an inner SEARCH's results go
 };
 

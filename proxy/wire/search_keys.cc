@@ -223,6 +223,10 @@ class Walker {
     if (!read_argument(key->argument)) {
       return fail("Missing or invalid argument of search key " + std::string(key->name));
     }
+    if (key->argument == Argument::kSet) {
+      const auto begin = static_cast<size_t>(word.data() - text_.data());
+      keys_.uid_keys.push_back({begin, reader_.position() - begin});
+    }
     end_key();
     return true;
   }
@@ -265,14 +269,15 @@ SearchKeys parse_search(std::string_view arguments, SearchForm form) {
   return keys;
 }
 
-std::string SearchKeys::replace_number_sets(std::string_view text,
-                                            const std::vector<std::string>& replacements) const {
+std::string SearchKeys::replaced(std::string_view text, std::vector<Replacement> replacements) {
+  std::sort(replacements.begin(), replacements.end(),
+            [](const Replacement& a, const Replacement& b) { return a.piece.offset < b.piece.offset; });
   std::string out;
   size_t copied = 0;
-  for (size_t i = 0; i < number_sets.size() && i < replacements.size(); ++i) {
-    out += text.substr(copied, number_sets[i].offset - copied);
-    out += replacements[i];
-    copied = number_sets[i].offset + number_sets[i].length;
+  for (const auto& [piece, replacement] : replacements) {
+    out += text.substr(copied, piece.offset - copied);
+    out += replacement;
+    copied = piece.offset + piece.length;
   }
   out += text.substr(copied);
   return out;

@@ -25,14 +25,19 @@ struct SearchKeys {
 
   std::string problem;  // empty if all is well; else fit for "tag BAD problem", and the rest means nothing
   std::vector<Piece> number_sets;  // message sequence numbers as keys, as they stand; not those behind UID
+  std::vector<Piece> uid_keys;     // UID and its set, "UID 1:5"
   bool has_return = false;         // RETURN (...) is there, maybe empty
   std::vector<std::string> return_options;  // MIN, MAX, ALL, COUNT, SAVE; in upper case
   std::string charset;                      // as sent; empty if none
   std::string_view method;                  // SORT: what is between the parentheses; THREAD: the algorithm
   size_t keys_at = 0;                       // where the first key begins
 
-  // `text` with each number set replaced; as many replacements as there are number sets.
-  std::string replace_number_sets(std::string_view text, const std::vector<std::string>& replacements) const;
+  struct Replacement {
+    Piece piece;
+    std::string text;
+  };
+  // `text` with these pieces of it replaced, which come in any order and do not overlap.
+  static std::string replaced(std::string_view text, std::vector<Replacement> replacements);
 };
 
 // `arguments`: all that stands behind the command's name, without a leading SP, literals in place.

@@ -304,8 +304,11 @@ def run_mbsync(account, mail, folder):
 
 
 # --- mutt ------------------------------------------------------------------------------------------------------------
-def run_in_terminal(arguments, what, env, timeout=TIMEOUT):
-    """Runs a full-screen program until it ends by itself; returns its status and what it drew."""
+def run_in_terminal(arguments, what, env, timeout=TIMEOUT, nudges=()):
+    """Runs a full-screen program until it ends by itself; returns its status and what it drew.
+
+    nudges: keys for one that does not end: every few seconds the next.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         try:
@@ -313,10 +316,14 @@ def run_in_terminal(arguments, what, env, timeout=TIMEOUT):
         finally:
             os._exit(127)
     output, deadline = b"", time.monotonic() + timeout
+    nudges, next_nudge = list(nudges), time.monotonic() + 8
     try:
         while True:
             if time.monotonic() > deadline:
                 raise ClientFailed(f"{what}: not done within {timeout} s; its screen:\n{output.decode(errors='replace')[-3000:]}")
+            if nudges and time.monotonic() > next_nudge:
+                os.write(terminal, nudges.pop(0))
+                next_nudge = time.monotonic() + 4
             if not select.select([terminal], [], [], 0.2)[0]:
                 continue
             try:
@@ -359,8 +366,11 @@ def run_mutt(account, mail, folder):
     return Outcome([({"\\Flagged"}, mail.one)], [(None, mail.two), (None, mail.three)])
 
 
-def mutt(account, folder, keys):
-    """Opens INBOX, does what the keys say, which end it; returns what it drew."""
+def mutt(account, folder, keys, again=False):
+    """Opens INBOX, does what the keys say, which end it; returns what it drew.
+
+    again: they may be repeated. mutt forgets keys it has not read yet when it tells of new mail or lost messages.
+    """
     scheme = "imaps" if account.tls == "implicit" else "imap"
     url = f"{scheme}://{urllib.parse.quote(account.user.name, safe='')}@{account.tls_name}:{account.port}/"
     configuration = folder / "muttrc"
@@ -389,11 +399,13 @@ set header_cache = ""
 unset message_cachedir
 set postponed = "{folder}/postponed"
 set record = ""
-push "{keys}"
+macro index \\cx "{keys}"
+push "\\cx"
 """)
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "vt100", "LC_ALL": "C.UTF-8",
                    "LINES": "40", "COLUMNS": "120"}
-    status, screen = run_in_terminal(["mutt", "-n", "-F", str(configuration)], "mutt", environment)
+    status, screen = run_in_terminal(["mutt", "-n", "-F", str(configuration)], "mutt", environment,
+                                     nudges=[b"\x07\x18", b"\x07q"] * 3 if again else ())
     if status != 0:
         raise ClientFailed(f"mutt: exit status {status}; its screen:\n{screen.decode(errors='replace')[-3000:]}")
     return screen
@@ -532,6 +544,7 @@ $config['use_https'] = false;
 $config['ip_check'] = false;
 $config['session_samesite'] = 'Lax';
 $config['check_all_folders'] = true;
+$config['mail_pagesize'] = 500;
 """)
         self.process = Process(["php", "-d", "session.save_path=" + str(self.folder / "temp"), "-S",
                                 f"{LOOPBACK}:{self.port}", "-t", self.root], self.folder / "php.log", cwd=self.folder,

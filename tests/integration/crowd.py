@@ -390,11 +390,18 @@ maxconnections = 3
 {tls}{only_inbox}""")
 
     def sync(self):
-        result = clients.run(["offlineimap", "-c", self.configuration, "-o", "-u", "basic"], self.name,
-                             env={**os.environ, "HOME": str(self.folder)}, check=False)
-        said = (result.stdout + result.stderr).decode("utf-8", "replace")
-        if result.returncode != 0 or re.search(r"^(ERROR|Traceback)|Exceptions? occurred|WARNING.*error", said, re.M):
-            raise ClientFailed(f"{self.name}: exit status {result.returncode}\n{said[-6000:]}")
+        for _ in range(10):
+            result = clients.run(["offlineimap", "-c", self.configuration, "-o", "-u", "basic"], self.name,
+                                 env={**os.environ, "HOME": str(self.folder)}, check=False)
+            said = (result.stdout + result.stderr).decode("utf-8", "replace")
+            errors = set(re.findall(r"^(?:ERROR|WARNING.*error).*|^.*Traceback.*", said, re.M | re.I))
+            if result.returncode == 0 and not errors:
+                return
+            # It lists, then reads; a message that another client removed in between is an error to it, and it goes on.
+            vanished = {e for e in errors if re.search(r"does not have a message with UID|Exceptions occurred|^Traceback:$", e)}
+            if errors - vanished:
+                raise ClientFailed(f"{self.name}: exit status {result.returncode}\n{said[-6000:]}")
+        raise ClientFailed(f"{self.name}: it never got through\n{said[-6000:]}")
 
 
 class Roundcube(Worker):
@@ -432,8 +439,10 @@ class Roundcube(Worker):
             raise ClientFailed(f"{self.name}: the list lacks {missing}: {listed}\n{webmail.trouble()}")
         subject = self.mine[self.rounds % len(self.mine)]
         uid = listed[subject]
-        if subject.encode() not in webmail.show(uid):
-            raise ClientFailed(f"{self.name}: the page of {subject} lacks its text\n{webmail.trouble()}")
+        shown = webmail.show(uid)
+        if subject.encode() not in shown:
+            text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>|\s+", " ", shown.decode("utf-8", "replace"))
+            raise ClientFailed(f"{self.name}: the page of {subject} lacks its text: {text[:2000]}\n{webmail.trouble()}")
         webmail.action("mark", data={"_uid": uid, "_mbox": "INBOX", "_flag": "read"})
         webmail.action("mark", data={"_uid": uid, "_mbox": "INBOX", "_flag": "flagged"})
         self.crowd.inbox.flags(subject, frozenset({"\\Seen", "\\Flagged"}))
@@ -452,13 +461,13 @@ class Mutt(Worker):
     def work(self):
         while not self.over:
             subject = self.mine[0]
-            keys = f"/~s{subject}$<enter><flag-message>"
+            flags = self.crowd.inbox.flags_of(subject) ^ {"\\Flagged"}
+            keys = f"/~s{subject}$<enter><{'set' if flags else 'clear'}-flag>!"
             gone = self.mine.pop() if len(self.mine) > 2 else None
             if gone:
                 keys += f"/~s{gone}$<enter><delete-message>"
-            clients.mutt(self.account, self.folder, keys + "<sync-mailbox><check-new-mail><quit>")
-            flagged = self.crowd.inbox.flags_of(subject)
-            self.crowd.inbox.flags(subject, flagged ^ {"\\Flagged"})
+            clients.mutt(self.account, self.folder, keys + "<sync-mailbox><imap-fetch-mail><quit>", again=True)
+            self.crowd.inbox.flags(subject, flags)
             if gone:
                 self.crowd.inbox.gone(gone)
             self.rounds += 1

@@ -22,6 +22,29 @@ std::vector<uint32_t> changed(const MessageTable& table, uint32_t mark) {
   return numbers;
 }
 
+std::string present(const MessageTable& table, std::string_view uids) {
+  return table.present(*wire::SequenceSet::parse(uids)).to_string();
+}
+
+TEST(MessageTable, SetsOfUidsBeginAndEndWithMessagesThatAreThere) {
+  const auto table = table_of({1, 3, 5, 9});
+  EXPECT_EQ(present(table, "3"), "3");
+  EXPECT_EQ(present(table, "1:9"), "1:9");
+  EXPECT_EQ(present(table, "2"), "");
+  EXPECT_EQ(present(table, "2,3,4"), "3");
+  EXPECT_EQ(present(table, "2:4"), "3");
+  EXPECT_EQ(present(table, "6:2"), "3:5");
+  EXPECT_EQ(present(table, "4:100,1"), "5:9,1");
+  EXPECT_EQ(present(table, "6:8,10:4294967295"), "");
+  EXPECT_EQ(present(table, "1:4294967295"), "1:9");
+  EXPECT_EQ(present(table, "2:*"), "3:*");
+  EXPECT_EQ(present(table, "*:2"), "3:*");
+  // The last message, or what has come in since.
+  EXPECT_EQ(present(table, "*"), "*");
+  EXPECT_EQ(present(table, "10:*"), "10:*");
+  EXPECT_EQ(present(MessageTable(), "1:*,*,1:5"), "");
+}
+
 TEST(MessageTable, AMessageIsKnownWhenItsUidAndThoseBeforeItAre) {
   MessageTable table;
   ASSERT_TRUE(table.grow_to(3));

@@ -132,12 +132,17 @@ TEST(SearchKeys, ForgivesMoreSpace) {
   EXPECT_EQ(sets("( SEEN  1 )  2 "), "1 2 ");
 }
 
-TEST(SearchKeys, ReplacesNumberSets) {
-  const std::string_view text = "UNSEEN 1:3 SUBJECT 1:3 (NOT 7)";
+TEST(SearchKeys, ReplacesSets) {
+  const std::string_view text = "UNSEEN 1:3 SUBJECT 1:3 OR uid 5:* (NOT 7)";
   const SearchKeys keys = parse_search(text);
-  EXPECT_EQ(keys.replace_number_sets(text, {"UID 10:30", "UID 70"}),
-            "UNSEEN UID 10:30 SUBJECT 1:3 (NOT UID 70)");
-  EXPECT_EQ(parse_search("ALL").replace_number_sets("ALL", {}), "ALL");
+  ASSERT_EQ(keys.number_sets.size(), 2);
+  ASSERT_EQ(keys.uid_keys.size(), 1);
+  EXPECT_EQ(text.substr(keys.uid_keys[0].offset, keys.uid_keys[0].length), "uid 5:*");
+  EXPECT_EQ(SearchKeys::replaced(text, {{keys.number_sets[0], "UID 10:30"},
+                                        {keys.number_sets[1], "UID 70"},
+                                        {keys.uid_keys[0], "NOT ALL"}}),
+            "UNSEEN UID 10:30 SUBJECT 1:3 OR NOT ALL (NOT UID 70)");
+  EXPECT_EQ(SearchKeys::replaced("ALL", {}), "ALL");
 }
 
 TEST(SearchKeys, TakesAnyGarbage) {
