@@ -145,6 +145,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
     }
     Wanted wanted;
     async::WaitList& nudges;
+    bool before_select = false;  // it asked before the SELECT that is under way was sent
     bool decided = false;
     Refusal refusal;
   };

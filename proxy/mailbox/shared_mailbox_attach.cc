@@ -50,10 +50,13 @@ void SharedMailbox::tell_openings(const Refusal& refusal) {
   opens_.for_each([&](Opening& opening) { opening.decide(refusal); });
 }
 
-// Who came meanwhile may need more than what was asked for: step() sees to him.
+// Who came meanwhile may need more than what was asked for, and wants to know what has come in until then:
+// step() sees to him.
 void SharedMailbox::tell_openings_it_is_open() {
   opens_.for_each([&](Opening& opening) {
-    if (opening.wanted != Wanted::kSelected || attached_for_writing()) opening.decide(std::nullopt);
+    const bool as_wanted = opening.wanted != Wanted::kSelected || attached_for_writing();
+    const bool in_time = opening.wanted == Wanted::kAttached || opening.before_select;
+    if (as_wanted && in_time) opening.decide(std::nullopt);
   });
 }
 
@@ -116,6 +119,7 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   auto mine = co_await connection->turn(*this);
   if (!mine || connection != connection_) co_return std::string(kGone);
   const TurnEnd end(connection, *this);
+  opens_.for_each([](Opening& opening) { opening.before_select = true; });
   bool open = attached_;  // on the backend
   auto refusal = co_await select_in_turn(connection, kind, open);
   if (refusal && open) {

@@ -104,6 +104,23 @@ void SharedSession::show_mailbox(const wire::Command& command) {
   writer.tagged(command.tag, (for_reading ? "OK [READ-ONLY] " : "OK [READ-WRITE] ") + name + " completed");
 }
 
+Task<> SharedSession::expunge(Entry entry) {
+  const auto& command = entry.command;
+  std::string text = command.text;
+  if (command.verb == Verb::kUidExpunge) {
+    auto reader = command.reader();
+    const auto set = wire::SequenceSet::parse(reader.atom().value_or(""));
+    const auto uids = set ? uids_meant(*set, command.verb) : wire::SequenceSet();
+    if (uids.empty()) {
+      answer(command, set ? "OK UID EXPUNGE completed" : "BAD A sequence set is missing");
+      co_return;
+    }
+    text = "UID EXPUNGE " + uids.to_string();
+  }
+  auto reply = co_await run_in(mailbox_, std::move(text), nullptr);
+  answer(command, reply);
+}
+
 // Expunges for everybody, silently for this client; it leaves in any case.
 Task<> SharedSession::close(Entry entry) {
   // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its
@@ -198,6 +215,7 @@ Task<> SharedSession::copy(Entry entry) {
     answer(command, *unknown);
     co_return;
   }
+  if (asks_for_news(command)) co_await mailbox_->poll(SharedMailbox::Poll::kNoop);
   const auto prepared = prepare_copy(entry);
   if (prepared.answer) {
     answer(command, *prepared.answer);
@@ -216,7 +234,7 @@ SharedSession::Prepared SharedSession::prepare_copy(const Entry& entry) const {
   if (!set) return {{}, "BAD A sequence set is missing"};
   wire::SequenceSet uids;
   if (verb.starts_with("UID ")) {
-    uids = mailbox_->table().present(*set);
+    uids = uids_meant(*set, command.verb);
     if (uids.empty()) return {{}, "OK " + verb + " completed"};
   } else {
     auto messages = view.messages(*set, mailbox_->table(), told_at(entry));

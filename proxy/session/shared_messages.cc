@@ -69,15 +69,12 @@ Task<> SharedSession::forward(Entry entry) {
   }
   // From here on it is open, so that no number shifts under it.
   auto& relayed = new_relayed();
-  by_number_ = false;
+  relayed.by_number = std::exchange(by_number_, false);
   relayed.tag = command.tag;
   relayed.verb = command.verb;
   relayed.told = told_at(entry);
+  if (asks_for_news(command)) co_await mailbox_->poll(mailbox::SharedMailbox::Poll::kNoop);
   auto prepared = prepare(command, relayed);
-  if (prepared.answer && is_fetch(command.verb) && asks_for_news(command)) {
-    co_await mailbox_->poll(mailbox::SharedMailbox::Poll::kNoop);
-    prepared = prepare(command, relayed);
-  }
   if (prepared.answer) {
     drop(relayed);
     answer(command, *prepared.answer);
@@ -135,13 +132,30 @@ Task<> SharedSession::forward(Entry entry) {
   if (alone) co_await all_answered();
 }
 
-// UIDs above all that are known: there may be new messages, which the backend tells of when it is asked
-// something.
+// Whether the last message that the client knows of is still there.
+bool SharedSession::last_is_there() const {
+  return view.count() > 0 && view.to_table(view.count()) != 0;
+}
+
+// UIDs above all that are known: there may be new messages, of which the client heard elsewhere (COPYUID),
+// and the backend tells of them when it is asked something. The same if "*" can be no message that is known.
 bool SharedSession::asks_for_news(const wire::Command& command) const {
   if (!by_uid(command.verb)) return false;
+  if (!last_is_there() && command.arguments().find('*') != std::string_view::npos) return true;
+  if (wire::info(command.verb).family == wire::Family::kSearch) return false;
   auto reader = command.reader();
   const auto set = SequenceSet::parse(reader.atom().value_or(""));
   return set && set->max(0) > mailbox_->table().last_uid();
+}
+
+// What of a client's set of UIDs is there. "*" is the last message of its view, so that nothing is changed
+// that it did not mean: a number, but where something is only read and new messages are welcome.
+SequenceSet SharedSession::uids_meant(const SequenceSet& uids, Verb verb) const {
+  const auto& table = mailbox_->table();
+  const bool reads = is_fetch(verb) || wire::info(verb).family == wire::Family::kSearch;
+  if (last_is_there() && reads) return table.present(uids);
+  const uint32_t star = last_is_there() ? table.uid(view.to_table(view.count())) : UINT32_MAX;
+  return table.present(uids.resolved(star));
 }
 
 // What may be in flight beside the others: their answers must be told apart.
@@ -183,7 +197,7 @@ SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, co
   const auto set = SequenceSet::parse(atom);
   if (!set || !reader.space()) return {{}, "BAD A sequence set is missing"};
   if (by_uid(command.verb)) {
-    relayed.uids = mailbox_->table().present(*set);
+    relayed.uids = uids_meant(*set, command.verb);
     if (relayed.uids.empty()) return {{}, "OK " + std::string(wire::info(command.verb).name) + " completed"};
     return {relayed.uids.to_string(), {}};
   }
@@ -245,7 +259,8 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
     const auto key = arguments.substr(piece.offset, piece.length);
     const auto set = SequenceSet::parse(key.substr(key.rfind(' ') + 1));
     if (!set) return {{}, "BAD Invalid message set"};
-    const auto uids = mailbox_->table().present(*set);
+    if (set->max(0) > mailbox_->table().last_uid()) continue;  // which may have come in
+    const auto uids = uids_meant(*set, command.verb);
     replacements.push_back({piece, uids.empty() ? "NOT ALL" : "UID " + uids.to_string()});
   }
   for (const auto& piece : keys.number_sets) {

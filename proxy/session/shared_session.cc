@@ -175,11 +175,9 @@ Task<> SharedSession::execute(Entry entry) {
       co_await copy(std::move(entry));
       break;
     case Verb::kExpunge:
-    case Verb::kUidExpunge: {
-      auto reply = co_await run_in(mailbox_, command.text, nullptr);
-      answer(command, reply);
+    case Verb::kUidExpunge:
+      co_await expunge(std::move(entry));
       break;
-    }
     case Verb::kDelete:
     case Verb::kRename:
       co_await restructure(std::move(entry));
@@ -299,8 +297,10 @@ uint32_t SharedSession::told_at(const Entry& entry) const {
 // RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
 bool SharedSession::numbers_open() const {
   if (by_number_ || client_.reader().numbers_ahead()) return true;
+  // What is said now goes out behind that response, and until then the client may write numbers.
+  if (client_.writer().inside_response()) return true;
   for (const auto& relayed : in_flight_)
-    if (!wire::info(relayed.verb).may_expunge) return true;
+    if (!wire::info(relayed.verb).may_expunge || (relayed.by_number && !relayed.sent)) return true;
   return false;
 }
 

@@ -49,8 +49,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     void on_lost(const std::string& reason) noexcept override;
     SharedSession& session;
     std::list<Relayed>::iterator self;
-    std::string tag;    // the client's
-    bool sent = false;  // else it waits for its turn
+    std::string tag;         // the client's
+    bool sent = false;       // else it waits for its turn
+    bool by_number = false;  // it names messages by number, which may be looked up again before it is sent
     wire::Verb verb = wire::Verb::kUnknown;
     wire::SequenceSet numbers;  // as the client meant them; empty with UIDs
     uint32_t told = 0;          // of how many messages it knew when it wrote them
@@ -141,7 +142,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Prepared prepare_store(const wire::Command& command, Relayed& relayed);
   Prepared prepare_search(const wire::Command& command, Relayed& relayed);
   Prepared prepare_set(wire::TokenReader& reader, const wire::Command& command, Relayed& relayed) const;
+  bool last_is_there() const;
   bool asks_for_news(const wire::Command& command) const;
+  wire::SequenceSet uids_meant(const wire::SequenceSet& uids, wire::Verb verb) const;
   bool may_join(const Relayed& relayed) const;
   Relayed& new_relayed();
   void drop(Relayed& relayed);
@@ -176,6 +179,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   // shared_mailboxes.cc
   async::Task<> select(Entry entry);
   void show_mailbox(const wire::Command& command);
+  async::Task<> expunge(Entry entry);
   async::Task<> close(Entry entry);
   async::Task<> status(Entry entry);
   async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
