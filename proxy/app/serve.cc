@@ -6,9 +6,9 @@
 #include <iostream>
 
 #include "app/server.h"
+#include "app/tls_check.h"
 #include "app/version.h"
 #include "base/log.h"
-#include "config/config_loader.h"
 #include "routing/router.h"
 
 namespace imapmux::app {
@@ -32,7 +32,7 @@ int next_signal() {
 }
 
 void reload(Server& server, const std::string& path) {
-  const auto loaded = config::load_file(path);
+  const auto loaded = load_and_check(path);
   for (const auto& problem : loaded.problems) log::error("reload: {}", problem.to_string());
   if (!loaded.config) {
     log::error("reload: {} is not used, nothing has changed", path);
@@ -61,7 +61,7 @@ void wait_for_end() {
 
 int serve(const std::string& config_path) {
   block_signals();
-  const auto loaded = config::load_file(config_path);
+  const auto loaded = load_and_check(config_path);
   for (const auto& problem : loaded.problems) std::cerr << problem.to_string() << "\n";
   if (!loaded.config) return 1;
   log::configure(loaded.config->log_level, loaded.config->log_format);
@@ -83,15 +83,9 @@ int serve(const std::string& config_path) {
 }
 
 int check(const std::string& config_path, const std::string& route_user) {
-  const auto loaded = config::load_file(config_path);
+  const auto loaded = load_and_check(config_path);
   for (const auto& problem : loaded.problems) std::cout << problem.to_string() << "\n";
   if (!loaded.config) return 1;
-  try {
-    session::Service::make(loaded.config, nullptr);  // certificates, keys, ciphers
-  } catch (const std::exception& error) {
-    std::cout << config_path << ":1:1: " << error.what() << "\n";
-    return 1;
-  }
   std::cout << config::summary(*loaded.config);
   for (const auto& warning : loaded.warnings) std::cout << "warning: " << warning.to_string() << "\n";
   if (!route_user.empty()) {

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "config/place.h"
 
 namespace imapmux::config {
 
@@ -126,6 +127,18 @@ struct Limits {
   base::Millis auth_failure_delay{2'000};
 };
 
+// What only OpenSSL can judge: the loader notes it with its place, and app/tls_check judges it.
+struct TlsItem {
+  enum class Kind : uint8_t { kIdentity, kAuthorities, kCiphers };
+  Kind kind = Kind::kIdentity;
+  std::string path;         // its name in messages: "listeners[0].client_ca"
+  std::string value;        // a PEM file, or ciphers
+  std::string private_key;  // of an identity, a PEM file
+  Place place;
+  std::string key_path;  // those of the private key
+  Place key_place;
+};
+
 struct Config {
   uint32_t workers = 1;  // `auto` is resolved by the loader
   base::Millis shutdown_grace{10'000};
@@ -139,6 +152,7 @@ struct Config {
   std::map<std::string, Backend> backends;
   std::vector<Route> routes;
   Limits limits;
+  std::vector<TlsItem> tls_items;
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;

@@ -27,6 +27,7 @@ void read(std::string_view text, const Source& source, Config& config) {
 
 LoadResult finish(Problems& problems, const std::string& file, std::shared_ptr<Config> config) {
   LoadResult result;
+  if (config) result.tls_items = config->tls_items;
   if (!problems.any()) result.config = std::move(config);
   result.problems = problems.take_errors(file);
   result.warnings = problems.take_warnings(file);

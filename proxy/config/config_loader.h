@@ -21,6 +21,7 @@ struct LoadResult {
   ConfigPtr config;               // null if there are problems
   std::vector<Problem> problems;  // in the order of the file
   std::vector<Problem> warnings;
+  std::vector<TlsItem> tls_items;  // also where there are problems
 };
 
 // Reads and validates a file and what it refers to (users files, certificates, KEY_file). Never throws.

@@ -5,14 +5,9 @@
 #include <vector>
 
 #include "config/config_loader.h"
+#include "config/place.h"
 
 namespace imapmux::config {
-
-struct Place {
-  std::string file;
-  int line = 1;  // 1-based
-  int column = 1;
-};
 
 class Problems {
  public:

@@ -284,6 +284,8 @@ void read_backend(const Map::Entry& entry, Config& config) {
     check_tls(*map, backend);
     settle_access(*map, backend);
     warn_of_sharing(*map, backend);
+    note_tls_item(*map, "ca", TlsItem::Kind::kAuthorities, backend.ca, config);
+    note_tls_item(*map, "ciphers", TlsItem::Kind::kCiphers, backend.ciphers, config);
   }
   config.backends.emplace(entry.key,
                           std::move(backend));  // also a faulty one: references to it are not dangling

@@ -43,6 +43,12 @@ void read_certificate(const Value& value, std::set<std::string>& taken, Config& 
   for (const std::string& name : certificate.names) {
     if (!taken.insert(name).second) map->near("names").error(fmt::format("{} is named twice", quoted(name)));
   }
+  if (!certificate.certificate.empty() && !certificate.private_key.empty()) {
+    const Value& file = map->near("certificate");
+    const Value& key = map->near("private_key");
+    config.tls_items.push_back({TlsItem::Kind::kIdentity, file.path(), certificate.certificate,
+                                certificate.private_key, file.place(), key.path(), key.place()});
+  }
   config.certificates.push_back(std::move(certificate));
 }
 
@@ -160,6 +166,7 @@ void read_listener(const Value& value, Config& config) {
     check_without_tls(*map, listener);
   else
     check_with_tls(*map, listener, config);
+  note_tls_item(*map, "client_ca", TlsItem::Kind::kAuthorities, listener.client_ca, config);
   // An address that could not be read was reported already and would look like a duplicate.
   const bool has_bind = listener.bind.is_unix() || !listener.bind.host.empty();
   if (has_bind) check_unique(*map, listener, config);
@@ -201,6 +208,13 @@ void add_default_listeners(const Value& whole, Config& config) {
   }
   config.listeners.push_back(default_listener("imap", 143, ListenerTls::kStarttls));
   config.listeners.push_back(default_listener("imaps", 993, ListenerTls::kImplicit));
+}
+
+void note_tls_item(const Map& map, std::string_view key, TlsItem::Kind kind, const std::string& value,
+                   Config& config) {
+  if (value.empty()) return;
+  const Value& found = map.near(key);
+  config.tls_items.push_back({kind, found.path(), value, {}, found.place(), {}, {}});
 }
 
 void append_listener_keys(std::vector<KeyInfo>& out) {

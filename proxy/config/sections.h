@@ -24,6 +24,10 @@ void read_limits(const Value& value, Config& config);
 void add_default_listeners(const Value& whole, Config& config);
 void add_default_route(const Value& whole, Config& config);
 
+// Notes what stands there, if anything does, for OpenSSL to judge.
+void note_tls_item(const Map& map, std::string_view key, TlsItem::Kind kind, const std::string& value,
+                   Config& config);
+
 // A users file, for its route; reports with the place in that file.
 void read_users_file(const Value& value, const Config& config, Route& route);
 // Reports a login_as with a placeholder other than {user}, {local}, {domain}.

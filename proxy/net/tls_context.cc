@@ -36,7 +36,40 @@ int version_of(TlsFloor floor) {
   throw std::runtime_error(what + ": " + tls_errors());
 }
 
+// Each puts something into a context; what is wrong with it, empty if nothing is.
+std::string use_certificate(SSL_CTX* context, const std::string& file) {
+  if (SSL_CTX_use_certificate_chain_file(context, file.c_str()) == 1) return {};
+  return file + ": " + tls_errors();
+}
+
+std::string use_key(SSL_CTX* context, const std::string& file, const std::string& certificate) {
+  // An encrypted key is an error; OpenSSL's default is to ask on the terminal.
+  SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return 0; });
+  const bool loaded = SSL_CTX_use_PrivateKey_file(context, file.c_str(), SSL_FILETYPE_PEM) == 1;
+  if (loaded && SSL_CTX_check_private_key(context) == 1) return {};
+  const auto why = tls_errors();
+  const bool other = why.find("mismatch") != std::string::npos;
+  return other ? file + " does not belong to " + certificate + ": " + why : file + ": " + why;
+}
+
+std::string use_authorities(SSL_CTX* context, const std::string& file) {
+  const int loaded = file.empty() ? SSL_CTX_set_default_verify_paths(context)
+                                  : SSL_CTX_load_verify_locations(context, file.c_str(), nullptr);
+  if (loaded == 1) return {};
+  return (file.empty() ? "the system's certificates" : file) + ": " + tls_errors();
+}
+
+std::string use_ciphers(SSL_CTX* context, const std::string& ciphers) {
+  if (ciphers.empty() || SSL_CTX_set_cipher_list(context, ciphers.c_str()) == 1) return {};
+  return "ciphers \"" + ciphers + "\": " + tls_errors();
+}
+
+void must(const std::string& problem) {
+  if (!problem.empty()) throw std::runtime_error(problem);
+}
+
 SslCtx make_context(const SSL_METHOD* method, TlsFloor floor) {
+  ERR_clear_error();
   SslCtx context(SSL_CTX_new(method), SSL_CTX_free);
   if (!context) fail("can't make a TLS context");
   SSL_CTX_set_min_proto_version(context.get(), version_of(floor));
@@ -107,27 +140,37 @@ std::string tls_errors() {
   return text.empty() ? "unknown error" : text;
 }
 
+std::string why_unusable_certificate(const std::string& file, TlsFloor floor) {
+  return use_certificate(make_context(TLS_server_method(), floor).get(), file);
+}
+
+std::string why_unusable_key(const std::string& file, const std::string& certificate, TlsFloor floor) {
+  const auto context = make_context(TLS_server_method(), floor);
+  if (!use_certificate(context.get(), certificate).empty()) return {};  // which is what is wrong
+  return use_key(context.get(), file, certificate);
+}
+
+std::string why_unusable_authorities(const std::string& file) {
+  return use_authorities(make_context(TLS_client_method(), TlsFloor::kTls12).get(), file);
+}
+
+std::string why_unusable_ciphers(const std::string& ciphers) {
+  return use_ciphers(make_context(TLS_client_method(), TlsFloor::kTls12).get(), ciphers);
+}
+
 std::shared_ptr<const ServerTls> ServerTls::make(const ServerTlsOptions& options, const ServerTls* previous) {
   auto tls = std::make_shared<ServerTls>();
-  ERR_clear_error();
   for (const auto& identity : options.identities) {
     auto context = make_context(TLS_server_method(), options.floor);
-    // An encrypted key is an error; OpenSSL's default is to ask on the terminal.
-    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
-    if (SSL_CTX_use_certificate_chain_file(context.get(), identity.certificate.c_str()) != 1)
-      fail(identity.certificate);
-    if (SSL_CTX_use_PrivateKey_file(context.get(), identity.private_key.c_str(), SSL_FILETYPE_PEM) != 1)
-      fail(identity.private_key);
-    if (SSL_CTX_check_private_key(context.get()) != 1)
-      fail(identity.private_key + " does not belong to " + identity.certificate);
+    must(use_certificate(context.get(), identity.certificate));
+    must(use_key(context.get(), identity.private_key, identity.certificate));
     const auto id = session_context(options.client_ca);
     SSL_CTX_set_session_id_context(context.get(), id.data(), id.size());
     // Tickets carry the sessions; a cache on our side would need a lock for every handshake.
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context.get(), 1);
     if (!options.client_ca.empty()) {
-      if (SSL_CTX_load_verify_locations(context.get(), options.client_ca.c_str(), nullptr) != 1)
-        fail(options.client_ca);
+      must(use_authorities(context.get(), options.client_ca));
       SSL_CTX_set_client_CA_list(context.get(), SSL_load_client_CA_file(options.client_ca.c_str()));
       SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     }
@@ -156,16 +199,12 @@ Ssl ServerTls::open() const {
 
 std::shared_ptr<const ClientTls> ClientTls::make(const ClientTlsOptions& options) {
   auto tls = std::make_shared<ClientTls>();
-  ERR_clear_error();
   tls->trust_ = options.trust;
   tls->context_ = make_context(TLS_client_method(), options.floor);
   SSL_CTX* context = tls->context_.get();
-  if (!options.ciphers.empty() && SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1)
-    fail("ciphers \"" + options.ciphers + "\"");
+  must(use_ciphers(context, options.ciphers));
   if (options.trust == TlsTrust::kNone) return tls;
-  const int loaded = options.ca.empty() ? SSL_CTX_set_default_verify_paths(context)
-                                        : SSL_CTX_load_verify_locations(context, options.ca.c_str(), nullptr);
-  if (loaded != 1) fail(options.ca.empty() ? "the system's certificates" : options.ca);
+  must(use_authorities(context, options.ca));
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   return tls;
 }

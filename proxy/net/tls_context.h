@@ -72,6 +72,12 @@ class ClientTls {
   TlsTrust trust_ = TlsTrust::kFull;
 };
 
+// What is wrong with what a configuration says, empty if nothing is; the same that make() would throw.
+std::string why_unusable_certificate(const std::string& file, TlsFloor floor);
+std::string why_unusable_key(const std::string& file, const std::string& certificate, TlsFloor floor);
+std::string why_unusable_authorities(const std::string& file);
+std::string why_unusable_ciphers(const std::string& ciphers);
+
 // The oldest entries of OpenSSL's error queue as text, emptying it.
 std::string tls_errors();
 

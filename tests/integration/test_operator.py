@@ -33,6 +33,42 @@ class CommandLine(IntegrationTest):
         self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:1:10: .*workers")
         self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:5:\d+: .*max_hold.*not supported in this version")
 
+    def test_check_judges_certificates_authorities_and_ciphers_where_they_stand(self):
+        folder = self.temp_folder("pem")
+        for name, text in (("empty.pem", ""), ("garbage.pem", "no certificate\n")):
+            (folder / name).write_text(text)
+        for name in ("one", "two"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                            "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"],
+                           check=True, capture_output=True)
+        path = self.file("workers: 0\n"
+                         "certificates:\n"
+                         f"  - {{certificate: {folder}/garbage.pem, private_key: {folder}/one.key}}\n"
+                         f"  - {{names: [a.example], certificate: {folder}/one.crt, private_key: {folder}/two.key}}\n"
+                         f"  - {{names: [b.example], certificate: {folder}/one.crt, private_key: {folder}/empty.pem}}\n"
+                         f"  - {{names: [c.example], certificate: {folder}/one.crt, private_key: {folder}/one.key}}\n"
+                         "listeners:\n"
+                         "  - bind: 127.0.0.1:0\n"
+                         f"    client_ca: {folder}/garbage.pem\n"
+                         "backends:\n"
+                         "  old:\n"
+                         "    servers: [\"127.0.0.1:143\"]\n"
+                         "    tls: starttls\n"
+                         f"    ca: {folder}/empty.pem\n"
+                         "    ciphers: NONSENSE\n")
+        status, output = imapmux("check", "--config", path)
+        self.assertEqual(status, 1, output)
+        name = re.escape(str(path))
+        lines = output.splitlines()
+        self.assertRegex(lines[0], rf"^{name}:1:10: workers")
+        self.assertRegex(lines[1], rf"^{name}:3:19: certificates#1\.certificate: .*garbage\.pem: \S")
+        self.assertRegex(lines[2], rf"^{name}:4:\d+: certificates#2\.private_key: .*two\.key does not belong to .*one\.crt")
+        self.assertRegex(lines[3], rf"^{name}:5:\d+: certificates#3\.private_key: .*empty\.pem: \S")
+        self.assertRegex(lines[4], rf"^{name}:9:16: listeners#1\.client_ca: .*garbage\.pem: \S")
+        self.assertRegex(lines[5], rf"^{name}:14:9: backends\.old\.ca: .*empty\.pem: \S")
+        self.assertRegex(lines[6], rf"^{name}:15:14: backends\.old\.ciphers: ciphers \"NONSENSE\": \S")
+        self.assertEqual(len(lines), 7, output)
+
     def test_check_says_where_a_user_goes(self):
         path = self.file("listeners: [{name: imap, bind: \"127.0.0.1:0\", tls: none}]\n"
                          "backends:\n"
