@@ -126,7 +126,7 @@ Problem status(TokenReader reader) {
   if (!name(reader) || !reader.space() || !reader.open()) return "STATUS takes a mailbox name and items";
   do {
     const auto item = reader.atom();
-    if (!item || !one_of(*item, {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}))
+    if (!item || !one_of(*item, {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED"}))
       return "Unknown STATUS item";
   } while (reader.space());
   if (!reader.close()) return "STATUS items end with a parenthesis";

@@ -218,13 +218,13 @@ Task<> ExclusiveSession::status_of_selected(Entry entry) {
         co_return;
       }
       value = numbers_.uid_next;
-    } else if (item == "UNSEEN") {
-      auto unseen = co_await search("UNSEEN");
-      if (!unseen) {
+    } else {  // UNSEEN, and DELETED (RFC 9051)
+      auto found = co_await search(item);
+      if (!found) {
         answer(entry.command.tag, "NO The mail server does not tell");
         co_return;
       }
-      value = static_cast<uint32_t>(unseen->size());
+      value = static_cast<uint32_t>(found->size());
     }
     line += separator + item + " " + std::to_string(value);
     separator = " ";

@@ -53,24 +53,26 @@ Task<SharedSession::Refusal> SharedSession::lease(std::vector<LeaseRequest> requ
   co_return refusal;
 }
 
-// RFC 3501, 6.3.1: whatever becomes of it, the mailbox that was selected is no more.
+// RFC 3501, 6.3.1: NO leaves nothing selected, BAD changes nothing. Until then the client's view of what it
+// had open lives on, and is told nothing.
 Task<> SharedSession::select(Entry entry) {
   const auto& command = entry.command;
   const auto name = opened_mailboxes(command).front();
-  const bool had_one = in_mailbox() || vanished_;
-  leave_selected_state();
-  if (had_one) client_.writer().untagged("OK [CLOSED] Previous mailbox closed");
   auto unknown = co_await know_names();
   if (unknown) {
+    close_previous();
     answer(command, *unknown);
     co_return;
   }
   const auto key = account_->naming().key(name);
   const auto open = account_->mailbox(key, name);
   const auto kind = command.verb == Verb::kSelect ? LeaseKind::kSelect : LeaseKind::kExamine;
+  // The same one again is opened as if for the first time: it may have another identity by now.
+  if (is_open(key)) close_previous();
   client_.waiting_for("mailbox " + key.mailbox);
   auto refusal = co_await open->open(kind, client_.nudges(), [this] { return client_.giving_up(); });
   client_.waiting_for("");
+  if (!refusal || !refusal->starts_with("BAD")) close_previous();
   if (refusal) {
     answer(command, *refusal);
     co_return;
@@ -83,6 +85,12 @@ Task<> SharedSession::select(Entry entry) {
   client_.now_in(key.mailbox);
   client_.enter(State::kSelected);
   show_mailbox(command);
+}
+
+void SharedSession::close_previous() {
+  const bool had_one = in_mailbox() || vanished_;
+  leave_selected_state();
+  if (had_one) client_.writer().untagged("OK [CLOSED] Previous mailbox closed");
 }
 
 void SharedSession::show_mailbox(const wire::Command& command) {
@@ -179,14 +187,14 @@ Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox>
       value = open->uid_validity();
     } else if (item == "UIDNEXT") {
       value = open->uid_next();
-    } else if (item == "UNSEEN") {
-      std::vector<uint32_t> unseen;
-      auto reply = co_await find_unseen(open, unseen);
+    } else {  // UNSEEN, and DELETED (RFC 9051)
+      std::vector<uint32_t> found;
+      auto reply = co_await find(open, item, found);
       if (!reply.ok()) {
         answer(command, reply);
         co_return;
       }
-      value = static_cast<uint32_t>(unseen.size());
+      value = static_cast<uint32_t>(found.size());
     }
     line += separator + item + " " + std::to_string(value);
     separator = " ";
@@ -195,15 +203,15 @@ Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox>
   answer(command, "OK STATUS completed");
 }
 
-Task<TaggedReply> SharedSession::find_unseen(std::shared_ptr<SharedMailbox> open,
-                                             std::vector<uint32_t>& unseen) {
+Task<TaggedReply> SharedSession::find(std::shared_ptr<SharedMailbox> open, std::string_view key,
+                                      std::vector<uint32_t>& uids) {
   struct Listening {
     ~Listening() { to = nullptr; }
     std::vector<uint32_t>*& to;
   };
   const Listening listening{found_};
-  found_ = &unseen;
-  auto reply = co_await run_in(std::move(open), "UID SEARCH UNSEEN", nullptr);
+  found_ = &uids;
+  auto reply = co_await run_in(std::move(open), "UID SEARCH " + std::string(key), nullptr);
   co_return reply;
 }
 

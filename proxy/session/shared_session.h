@@ -178,13 +178,14 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
 
   // shared_mailboxes.cc
   async::Task<> select(Entry entry);
+  void close_previous();
   void show_mailbox(const wire::Command& command);
   async::Task<> expunge(Entry entry);
   async::Task<> close(Entry entry);
   async::Task<> status(Entry entry);
   async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
-  async::Task<backend::TaggedReply> find_unseen(std::shared_ptr<mailbox::SharedMailbox> open,
-                                                std::vector<uint32_t>& unseen);
+  async::Task<backend::TaggedReply> find(std::shared_ptr<mailbox::SharedMailbox> open, std::string_view key,
+                                         std::vector<uint32_t>& uids);
   async::Task<> copy(Entry entry);
   async::Task<backend::TaggedReply> copy_to(Entry entry);
   Prepared prepare_copy(const Entry& entry) const;
