@@ -4,6 +4,8 @@
 #include <openssl/crypto.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
@@ -25,37 +27,45 @@ std::vector<std::shared_ptr<void>>& kept_for_ever() {
   return kept;
 }
 
-}  // namespace
+// The threads of an endpoint's requests, which they outlive.
+struct RequestCount {
+  std::mutex mutex;
+  std::condition_variable less;
+  int running = 0;
+};
+
+std::atomic<bool> some_are_left = false;
 
 // A thread for each request, up to a limit: a client that is slow to say what it wants must keep neither a
 // health check nor the end of the program waiting, so nothing here is ever joined.
 class RequestThreads final : public httplib::TaskQueue {
  public:
+  explicit RequestThreads(std::shared_ptr<RequestCount> count) : count_(std::move(count)) {}
   void enqueue(std::function<void()> work) override {
-    std::unique_lock lock(state_->mutex);
-    state_->room.wait(lock, [this] { return state_->running < kMost; });
-    ++state_->running;
-    std::thread([work = std::move(work), state = state_] {
+    std::unique_lock lock(count_->mutex);
+    count_->less.wait(lock, [this] { return count_->running < kMost; });
+    ++count_->running;
+    std::thread([work = std::move(work), count = count_] {
       work();
-      const std::lock_guard done(state->mutex);
-      --state->running;
-      state->room.notify_all();
+      const std::lock_guard done(count->mutex);
+      --count->running;
+      count->less.notify_all();
     }).detach();
   }
   void shutdown() override {}
 
  private:
   static constexpr int kMost = 64;
-  struct State {
-    std::mutex mutex;
-    std::condition_variable room;
-    int running = 0;
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::shared_ptr<RequestCount> count_;
 };
+
+constexpr std::chrono::seconds kPatience{1};  // with requests that are being answered at the end
+
+}  // namespace
 
 struct AdminServer::Http {
   httplib::Server server;
+  std::shared_ptr<RequestCount> requests = std::make_shared<RequestCount>();
   Sources sources;
   int port = 0;
   std::thread thread;
@@ -93,7 +103,7 @@ struct AdminServer::Http {
 AdminServer::AdminServer(const base::Endpoint& bind, Sources sources) : http_(std::make_shared<Http>()) {
   http_->sources = std::move(sources);
   auto& server = http_->server;
-  server.new_task_queue = [] { return new RequestThreads; };
+  server.new_task_queue = [count = http_->requests] { return new RequestThreads(count); };
   server.set_keep_alive_timeout(2);
   server.set_read_timeout(5);
   server.set_payload_max_length(64 * 1024);
@@ -131,6 +141,14 @@ AdminServer::~AdminServer() {
     http_->ended = true;
   }
   kept_for_ever().push_back(http_);  // requests that are still being read refer to it
+  std::unique_lock lock(http_->requests->mutex);
+  const bool all_done =
+      http_->requests->less.wait_for(lock, kPatience, [this] { return http_->requests->running == 0; });
+  if (!all_done) some_are_left = true;
+}
+
+bool AdminServer::requests_left() {
+  return some_are_left;
 }
 
 uint16_t AdminServer::port() const {

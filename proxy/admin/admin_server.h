@@ -27,6 +27,9 @@ class AdminServer {
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
   uint16_t port() const;  // 0 for a unix socket
+  // Threads with slow requests of an endpoint that has ended are still there: whatever the process destroys
+  // at its end, they may use.
+  static bool requests_left();
 
  private:
   struct Http;

@@ -1,6 +1,7 @@
 // The command line.
 #include <CLI/CLI.hpp>
 
+#include <cstdlib>
 #include <iostream>
 
 #include "admin/admin_server.h"
@@ -113,7 +114,10 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    const int result = run(argc, argv);
+    std::cout.flush();
+    if (imapmux::admin::AdminServer::requests_left()) std::_Exit(result);
+    return result;
   } catch (const std::exception& error) {
     std::cerr << "imapmux: " << error.what() << "\n";
     return kProblem;

@@ -83,6 +83,8 @@ class SharedConnection::Waiting {
   Waiter waiter_;
 };
 
+const std::string SharedConnection::kClosing = "it is being closed";
+
 SharedConnection::SharedConnection(Owner& owner, std::unique_ptr<backend::BackendConnection> connection,
                                    Account::Slot place)
     : owner_(owner), connection_(std::move(connection)), place_(std::move(place)) {
@@ -116,7 +118,7 @@ void SharedConnection::give_turn(Party& party) {
 }
 
 bool SharedConnection::try_turn(Party& party) {
-  if (lost() || closing_) return false;
+  if (lost()) return false;
   const bool idle = holds_ == 0 && flights_.empty();
   const bool mine = party_ == &party && !idle;
   if (mine ? turn_over() : !idle || !waiting_.empty()) return false;
@@ -126,7 +128,7 @@ bool SharedConnection::try_turn(Party& party) {
 
 Task<bool> SharedConnection::turn(Party& party) {
   if (try_turn(party)) co_return true;
-  if (lost() || closing_) co_return false;
+  if (lost()) co_return false;
   Waiting waiting(shared_from_this(), party);
   if (party_ && party_ != &party) party_->on_others_wait();
   co_await waiting.decided();
@@ -140,7 +142,7 @@ void SharedConnection::end(Party& party) {
 }
 
 void SharedConnection::pass_on() {
-  if (holds_ > 0 || !flights_.empty() || lost() || closing_) return;
+  if (holds_ > 0 || !flights_.empty() || lost()) return;
   last_used_ = owner_.tasks().scheduler().now();
   connection_->resume();  // a client that reads slowly holds nobody up who comes behind it
   if (auto* next = waiting_.pop_front()) {
@@ -171,6 +173,10 @@ SharedConnection::Flight& SharedConnection::take_off(Party& party, backend::Comp
 
 void SharedConnection::send(Party& party, const std::string& tag, std::vector<std::string> pieces,
                             backend::Completion& completion) {
+  if (lost()) {
+    completion.on_lost(lost_reason());
+    return;
+  }
   auto& flight = take_off(party, completion);
   if (pieces.size() > 1) connection_->command_begun();
   connection_->send(tag, pieces.front(), flight);
@@ -230,8 +236,8 @@ Task<> SharedConnection::ship(std::shared_ptr<SharedConnection> self, std::strin
 
 Task<bool> SharedConnection::ship_message(net::Spool& message) {
   for (;;) {
-    while (!lost() && !closing_ && unsent() > net::Stream::kHighWatermark) co_await drained_.wait();
-    if (lost() || closing_) co_return true;  // the server gets no whole command
+    while (!lost() && unsent() > net::Stream::kHighWatermark) co_await drained_.wait();
+    if (lost()) co_return true;  // the server gets no whole command
     std::string_view piece;
     try {
       piece = message.front();

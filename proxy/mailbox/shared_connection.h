@@ -101,7 +101,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   async::Task<bool> turn(Party& party);
   void end(Party& party);
   // Free: nobody's turn, nobody waiting.
-  bool free() const { return !lost() && !closing_ && holds_ == 0 && flights_.empty() && waiting_.empty(); }
+  bool free() const { return !lost() && holds_ == 0 && flights_.empty() && waiting_.empty(); }
   // The same, or its party only idles and gives way at once.
   bool available() const { return free() || (resting_ && !lost() && waiting_.empty()); }
   void rest(bool resting) { resting_ = resting; }
@@ -128,8 +128,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   void attach(Attachment* attachment);
   bool attached() const { return attachment_ != nullptr; }
 
-  bool lost() const { return connection_->lost(); }
-  const std::string& lost_reason() const { return connection_->lost_reason(); }
+  // Or it is being closed: nothing more can be asked on it.
+  bool lost() const { return closing_ || connection_->lost(); }
+  const std::string& lost_reason() const { return closing_ ? kClosing : connection_->lost_reason(); }
   const backend::Capabilities& capabilities() const { return connection_->capabilities(); }
   wire::LiteralForm literal_form() const { return connection_->literal_form(); }
   size_t unsent() const { return connection_->unsent(); }
@@ -142,6 +143,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   backend::BackendConnection& backend() { return *connection_; }
 
  private:
+  static const std::string kClosing;
   // A command in flight. Outlives its party.
   struct Flight final : backend::Completion {
     explicit Flight(SharedConnection& of) : connection(of) {}

@@ -431,7 +431,7 @@ TEST(LegacyImapd, ManyConnections) {
 TEST(LegacyImapd, WhoDoesNotReadIsNotReadFrom) {
   for (const int latency : {0, 5}) {
     LegacyImapdThread imapd(options_with(slow(milliseconds(latency))));
-    imapd.store().append("alice", "INBOX", mail("large", std::string(1'000'000, 'x')));
+    imapd.store().append("alice", "INBOX", mail("large", std::string(5'000'000, 'x')));
     Client client(imapd.port(), 65536);
     client.in();
     client.send("a FETCH 1 BODY[]\r\nb FETCH 1 BODY[]\r\nc FETCH 1 BODY[]\r\nd FETCH 1 BODY[]\r\n");
