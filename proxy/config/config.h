@@ -118,6 +118,7 @@ struct Limits {
   std::vector<base::Network> trusted_networks;  // default 127.0.0.0/8
   uint64_t max_command_size = 64ULL * 1024;
   uint64_t max_message_size = 64ULL * 1024 * 1024;
+  uint64_t max_backlog = 256ULL * 1024 * 1024;     // of one client that reads slowly
   uint64_t max_spool = 4ULL * 1024 * 1024 * 1024;  // all spools of the process; at least max_message_size
   std::string spool_directory = "/tmp";            // absolute
   base::Millis login_timeout{60'000};

@@ -47,7 +47,9 @@ constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
      Reload::kApplies, "The longest command without its literals; beyond it BAD and BYE."},
     {"max_message_size", read_size<&Limits::max_message_size, kKiB, 4 * kGiB - 1>, "size", "64MiB",
      Reload::kApplies, "The largest message that a client may append."},
-    {"max_backlog", nullptr, "size", "256MiB", Reload::kApplies, "What may wait in memory for slow clients."},
+    {"max_backlog", read_size<&Limits::max_backlog, kMiB, 16 * kTiB>, "size", "256MiB", Reload::kApplies,
+     "What may wait for one client that reads slowly while others want its connection; beyond it that client "
+     "is disconnected."},
     {"max_spool", read_size<&Limits::max_spool, kMiB, 16 * kTiB>, "size", "4GiB", Reload::kApplies,
      "What may wait in memory and on disk, all clients together: uploads, answers for slow readers. At least "
      "max_message_size."},

@@ -14,6 +14,11 @@ using base::Millis;
 
 constexpr size_t kTurnCommands = 64;
 constexpr size_t kTurnOctets = 1024 * 1024;
+// For clients that have gone.
+constexpr Millis kPatienceWithAnswers{2'000};
+constexpr Millis kLookAgain{100};
+constexpr uint64_t kLongAnswer = 64 * 1024;
+constexpr uint64_t kMostForNobody = 4 * 1024 * 1024;
 
 }  // namespace
 
@@ -21,6 +26,7 @@ backend::Completion* SharedConnection::Flight::land() {
   auto& list = connection.flights_;
   connection.spare_.splice(connection.spare_.begin(), list, self);
   held.reset();
+  if (list.empty()) connection.landed_.notify_all();
   return std::exchange(completion, nullptr);
 }
 
@@ -98,6 +104,11 @@ SharedConnection::~SharedConnection() {
 void SharedConnection::begin() {
   connection_->set_observer(this);
   connection_->go_on();
+}
+
+void SharedConnection::count(size_t octets) {
+  octets_ += octets;
+  received_ += octets;
 }
 
 bool SharedConnection::turn_over() const {
@@ -263,6 +274,23 @@ void SharedConnection::leave(Party& party) {
   party_ = nullptr;
   connection_->resume();
   pass_on();
+  if (!flights_.empty() && !lost()) owner_.tasks().spawn(outlast(shared_from_this()));
+}
+
+// What a client that has gone asked for is read to its end by nobody; but a long answer only as long as
+// nobody else waits for the connection. What the server is still at work at (COPY, EXPUNGE) is left to it.
+Task<> SharedConnection::outlast(std::shared_ptr<SharedConnection> self) {
+  const auto began = self->received_;
+  const auto deadline = owner_.tasks().scheduler().now() + kPatienceWithAnswers;
+  while (!self->lost() && !self->party_ && !self->flights_.empty()) {
+    const auto received = self->received_ - began;
+    const bool late = owner_.tasks().scheduler().now() >= deadline && received > kLongAnswer;
+    if (self->others_wait() && (late || received > kMostForNobody)) {
+      self->abort("a client has gone in the middle of a long answer");
+      break;
+    }
+    co_await self->landed_.wait_for(kLookAgain);
+  }
 }
 
 void SharedConnection::attach(Attachment* attachment) {
@@ -281,7 +309,7 @@ Task<> SharedConnection::close(Millis limit, Millis busy) {
 
 void SharedConnection::on_untagged(const wire::Response& response,
                                    std::optional<LiteralStart> literal) noexcept {
-  octets_ += response.line.size();
+  count(response.line.size());
   // RFC 3501, 7.1: every client's user has to see an ALERT; that of a tagged answer is its owner's.
   if (base::equals_ignore_case(response.code, "ALERT")) {
     owner_.on_alert(response.line);
@@ -296,12 +324,12 @@ void SharedConnection::on_untagged(const wire::Response& response,
 }
 
 void SharedConnection::on_literal(std::string_view octets) noexcept {
-  octets_ += octets.size();
+  count(octets.size());
   if (reader_) reader_->on_literal(octets);
 }
 
 void SharedConnection::on_text(std::string_view text, std::optional<LiteralStart> literal) noexcept {
-  octets_ += text.size();
+  count(text.size());
   const bool by_party = reader_ != nullptr;
   if (reader_) reader_->on_text(text, literal);
   if (attachment_) attachment_->on_text(by_party, text, literal);

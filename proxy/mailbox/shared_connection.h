@@ -166,10 +166,12 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
 
   Flight& take_off(Party& party, backend::Completion& completion);
   bool turn_over() const;
+  void count(size_t octets);
   void pass_on();
   void give_turn(Party& party);
   async::Task<> ship(std::shared_ptr<SharedConnection> self, std::string tag, Order order);
   async::Task<bool> ship_message(net::Spool& message);
+  async::Task<> outlast(std::shared_ptr<SharedConnection> self);
 
   void on_untagged(const wire::Response& response,
                    std::optional<backend::LiteralStart> literal) noexcept override;
@@ -189,12 +191,14 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   size_t holds_ = 0;
   size_t commands_ = 0;  // of this turn
   size_t octets_ = 0;
+  uint64_t received_ = 0;  // in all
   base::Instant turn_began_{};
   base::Instant last_used_{};
   base::IntrusiveList<Waiter> waiting_;
   std::list<Flight> flights_;
   std::list<Flight> spare_;
   async::WaitList drained_;
+  async::WaitList landed_;  // nothing is in flight any more
 };
 
 // Ends a turn that began by try_turn() or turn().

@@ -389,6 +389,7 @@ void ClientSession::on_client_lost(const std::string& reason) noexcept {
 }
 
 void ClientSession::on_client_drained() noexcept {
+  writer_.drain_backlog();
   last_heard_ = host_.scheduler().now();  // who takes in a long answer is not idle
   nudges_.notify_all();
   if (after_login_) after_login_->on_client_drained();

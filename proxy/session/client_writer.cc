@@ -8,11 +8,58 @@
 #include "wire/writer.h"
 
 namespace imapmux::session {
+namespace {
+
+constexpr size_t kBacklogInMemory = 1024 * 1024;
+
+}  // namespace
 
 void ClientWriter::emit(std::string_view octets) {
   if (broken_ || !stream_) return;
   if (trace_) trace_->client_got(octets);
-  stream_->write(octets);
+  if (!backlog_) {
+    stream_->write(octets);
+    return;
+  }
+  if (backlog_->size() + octets.size() > most_in_backlog_) {
+    give_up_backlog("more than max_backlog waits for it");
+    return;
+  }
+  try {
+    backlog_->append(octets);
+  } catch (const net::SpoolError& error) {
+    give_up_backlog(error.what());
+  }
+}
+
+void ClientWriter::begin_backlog(net::SpoolLimits& limits, uint64_t most,
+                                 std::function<void(std::string)> on_overflow) {
+  if (backlog_ || broken_) return;
+  backlog_.emplace(limits, kBacklogInMemory);
+  most_in_backlog_ = most;
+  on_overflow_ = std::move(on_overflow);
+}
+
+void ClientWriter::give_up_backlog(const std::string& why) {
+  broken_ = true;
+  backlog_.reset();
+  if (const auto tell = std::exchange(on_overflow_, nullptr)) tell(why);
+}
+
+void ClientWriter::drain_backlog() {
+  while (backlog_ && stream_ && stream_->unsent() < net::Stream::kHighWatermark) {
+    try {
+      const auto piece = backlog_->front();
+      if (piece.empty()) {
+        backlog_.reset();
+        return;
+      }
+      stream_->write(piece);
+      backlog_->pop(piece.size());
+    } catch (const net::SpoolError& error) {
+      give_up_backlog(error.what());
+    }
+  }
 }
 
 void ClientWriter::line(std::string_view prefix, std::string_view text) {

@@ -4,11 +4,14 @@
 // Part of a ClientSession, on its thread.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "backend/backend_connection.h"
+#include "net/spool.h"
 #include "net/stream.h"
 #include "session/protocol_trace.h"
 
@@ -44,12 +47,24 @@ class ClientWriter {
   bool inside_response() const { return inside_; }
   // The rest of the response that is being passed on will never come.
   void abandon_response();
-  // What waits to be sent, lines that wait for the end of a response included.
-  size_t unsent() const { return stream_ ? stream_->unsent() + deferred_.size() : 0; }
+  // What waits to be sent, lines that wait for the end of a response and the backlog included.
+  size_t unsent() const {
+    if (!stream_) return 0;
+    return stream_->unsent() + deferred_.size() + (backlog_ ? static_cast<size_t>(backlog_->size()) : 0);
+  }
+
+  // The client reads slowly, and others wait for the connection its answers come on: until it has taken all,
+  // what it is told waits in a spool, at most `most` octets. `on_overflow` is called, once, when that is not
+  // enough or the disk fails: then part of an answer is missing, and nothing more can be said to it.
+  void begin_backlog(net::SpoolLimits& limits, uint64_t most, std::function<void(std::string)> on_overflow);
+  bool backlogged() const { return backlog_.has_value(); }
+  // The stream has room again.
+  void drain_backlog();
 
  private:
   void line(std::string_view prefix, std::string_view text);
   void emit(std::string_view octets);
+  void give_up_backlog(const std::string& why);
   void emit_fetch(uint32_t number, std::string_view attributes);
   static std::string announce(const backend::LiteralStart& literal);
 
@@ -58,6 +73,9 @@ class ClientWriter {
   bool inside_ = false;
   bool broken_ = false;
   std::string deferred_;
+  std::optional<net::Spool> backlog_;
+  uint64_t most_in_backlog_ = 0;
+  std::function<void(std::string)> on_overflow_;
 };
 
 }  // namespace imapmux::session

@@ -95,16 +95,38 @@ void SharedSession::leave_selected_state() {
 }
 
 void SharedSession::on_client_drained() noexcept {
+  if (client_.writer().backlogged()) return;
   if (const auto paused = std::exchange(paused_, nullptr)) paused->resume();
   if (idling) on_news();
 }
 
-// In this client's turn only.
+// In this client's turn only. While nobody else wants the connection, the backend waits for the client; else
+// the client's answers do, in a spool.
 void SharedSession::hold_back_if_slow() {
-  if (client_.writer().unsent() <= net::Stream::kHighWatermark || !in_mailbox() || !mailbox_->attached())
+  const auto& writer = client_.writer();
+  if (writer.unsent() <= net::Stream::kHighWatermark || writer.backlogged()) return;
+  if (!in_mailbox() || !mailbox_->attached()) return;
+  const auto connection = mailbox_->shared_connection();
+  if (connection->others_wait()) {
+    begin_backlog();
     return;
-  paused_ = mailbox_->shared_connection();
+  }
+  paused_ = connection;
   paused_->pause();
+}
+
+void SharedSession::on_others_wait() noexcept {
+  if (!paused_) return;
+  begin_backlog();
+  std::exchange(paused_, nullptr)->resume();
+}
+
+void SharedSession::begin_backlog() {
+  const auto tell = [this](const std::string& why) {
+    base::log::warn("{} reads too slowly: {}", client_.label(), why);
+    client_.end("reads too slowly: " + why);
+  };
+  client_.writer().begin_backlog(*client_.host().shared().spool, client_.config().limits.max_backlog, tell);
 }
 
 SharedSession::Refusal SharedSession::refusal(const wire::Command& command) const {

@@ -130,6 +130,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }
   void detach();
   void hold_back_if_slow();
+  void begin_backlog();
   // What the numbers of a command mean.
   uint32_t told_at(const Entry& entry) const;
   void leave_selected_state();
@@ -156,7 +157,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void on_text(std::string_view text, std::optional<backend::LiteralStart> literal) noexcept override;
   bool on_fetch(const mailbox::SharedMailbox& mailbox, const wire::Response& response,
                 std::optional<backend::LiteralStart> literal) noexcept override;
-  void on_others_wait() noexcept override {}
+  void on_others_wait() noexcept override;
   void on_progress() noexcept override { progress_.notify_all(); }
   void on_news() noexcept override;
   void on_mailbox_changed_identity() noexcept override;
