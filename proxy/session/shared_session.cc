@@ -345,7 +345,6 @@ void SharedSession::told_flags_of(uint32_t uid) {
     if (relayed.sent && relayed.silent) relayed.told_uids.push_back(uid);
 }
 
-// With UIDs: offlineimap takes any FETCH response for one that it asked for, and one without for an error.
 void SharedSession::tell_flags() {
   const auto& table = mailbox_->table();
   if (view.mark() == table.changes()) return;
@@ -353,10 +352,8 @@ void SharedSession::tell_flags() {
   for (const uint32_t number : numbers_) {
     const uint32_t mine = view.to_view(number);
     if (mine > view.count() || was_told_flags(number)) continue;
-    const uint32_t uid = table.uid(number);
-    client_.writer().untagged_fetch(
-        mine, "(UID " + std::to_string(uid) + " FLAGS " + table.flags_text(number) + ")");
-    told_flags_of(uid);
+    client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
+    told_flags_of(table.uid(number));
   }
   view.told_flags(table.changes());
   told_ahead_.clear();
