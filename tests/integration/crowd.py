@@ -340,7 +340,7 @@ class Mbsync(Mirror):
     def prepare(self):
         super().prepare()
         self.configuration = clients.write_mbsync_configuration(
-            self.account, self.folder, patterns="*" if self.crowd.work is not None else "INBOX")
+            self.account, self.folder, patterns=" ".join(self.crowd.mailboxes()) if self.crowd.mailboxes() else "*")
 
     def sync(self):
         clients.mbsync(self.configuration, self.folder)
@@ -360,7 +360,8 @@ class Offlineimap(Mirror):
         super().prepare()
         account = self.account
         (self.folder / "near").mkdir()
-        only_inbox = "folderfilter = lambda name: name == 'INBOX'\n" if self.crowd.work is None else ""
+        these = self.crowd.mailboxes()
+        only_these = f"folderfilter = lambda name: name in {these}\n" if these else ""
         tls = {"none": "ssl = no\nstarttls = no\n", "starttls": f"ssl = no\nstarttls = yes\nsslcacertfile = {clients.certificates().ca}\n",
                "implicit": f"ssl = yes\nsslcacertfile = {clients.certificates().ca}\n"}[account.tls]
         self.configuration = self.folder / "offlineimaprc"
@@ -387,7 +388,7 @@ remoteuser = {account.user.name}
 remotepass = {account.user.password}
 auth_mechanisms = PLAIN, LOGIN
 maxconnections = 3
-{tls}{only_inbox}""")
+{tls}{only_these}""")
 
     def sync(self):
         for _ in range(10):
@@ -514,6 +515,13 @@ class Crowd:
         self.workers += [ImapflowWatching("imapflow", self), NodeImapIdling("nodeimap", self), Mbsync("mbsync", self),
                          Offlineimap("offlineimap", self), Roundcube("roundcube", self), Mutt("mutt", self)]
         self.workers.append(Delivery("delivery", self, delivery_by_server))
+
+    def mailboxes(self):
+        """The names of those that the clients use, or nothing: all that there are."""
+        if self.work is None:
+            return ["INBOX"]
+        # imap4d lists its temporary files (muXXXXXX), which are gone when a client comes to open them
+        return ["INBOX", self.account.work] if self.account.server.name == "imap4d" else []
 
     def run(self):
         """Returns what went wrong, as texts."""
