@@ -463,15 +463,21 @@ class Mutt(Worker):
         while not self.over:
             subject = self.mine[0]
             flags = self.crowd.inbox.flags_of(subject) ^ {"\\Flagged"}
-            keys = f"/~s{subject}$<enter><{'set' if flags else 'clear'}-flag>!"
+            keys = self.on(subject, f"<{'set' if flags else 'clear'}-flag>!")
             gone = self.mine.pop() if len(self.mine) > 2 else None
             if gone:
-                keys += f"/~s{gone}$<enter><delete-message>"
+                keys += self.on(gone, "<delete-message>")
             clients.mutt(self.account, self.folder, keys + "<sync-mailbox><imap-fetch-mail><quit>", again=True)
             self.crowd.inbox.flags(subject, flags)
             if gone:
                 self.crowd.inbox.gone(gone)
             self.rounds += 1
+
+    @staticmethod
+    def on(subject, key):
+        """Keys for a message that is tagged: mutt's cursor is on another one when an EXPUNGE of one before it comes between
+        the search and the key. It keeps the number of the message across its look for news (curs_main.c: index_hint)."""
+        return f"<tag-pattern>~s{subject}$<enter><tag-prefix>{key}<untag-pattern>~T<enter>"
 
 
 class Delivery(Worker):
@@ -539,9 +545,7 @@ class Crowd:
         problems += [f"{w.name}: {type(w.error).__name__}: {w.error}" for w in self.workers if w.error]
         if problems:
             return problems
-        problems += self.inbox.differences(self.account.server.messages(self.account.user, "INBOX"))
-        if self.work is not None:
-            problems += [f"Work: {p}" for p in self.work.differences(self.account.server.messages(self.account.user, "Work"))]
+        problems = self.differences()
         if problems:
             return problems
         for worker in self.workers:
@@ -551,6 +555,18 @@ class Crowd:
                 except Exception as error:
                     problems.append(str(error))
         return problems
+
+    def differences(self):
+        """imap4d writes flags when a mailbox is closed, which a proxy does some seconds after the last client left."""
+        server, user = self.account.server, self.account.user
+        deadline = time.monotonic() + 15
+        while True:
+            problems = self.inbox.differences(server.messages(user, "INBOX"))
+            if self.work is not None:
+                problems += [f"Work: {problem}" for problem in self.work.differences(server.messages(user, "Work"))]
+            if not problems or time.monotonic() > deadline:
+                return problems
+            time.sleep(0.5)
 
     def rounds(self):
         return {worker.name: worker.rounds for worker in self.workers}
