@@ -185,6 +185,11 @@ Task<> SharedSession::execute(Entry entry) {
     case Verb::kIdle:
       co_await idle(std::move(entry));
       break;
+    case Verb::kSubscribe:
+    case Verb::kUnsubscribe:
+    case Verb::kLsub:
+      co_await subscriptions(std::move(entry));
+      break;
     case Verb::kNamespace:
       co_await name_space(std::move(entry));
       break;
@@ -199,6 +204,16 @@ Task<> SharedSession::all_answered() {
 
 Task<> SharedSession::general(Entry entry) {
   auto reply = co_await run_anywhere(entry.command.text, nullptr);
+  answer(entry.command, reply);
+}
+
+// One at a time.
+Task<> SharedSession::subscriptions(Entry entry) {
+  while (account_->subscribing()) co_await account_->changes().wait();
+  auto hold = std::make_shared<Hold>(account_);
+  hold->subscribes = true;
+  account_->set_subscribing(true);
+  auto reply = co_await run_anywhere(entry.command.text, hold);
   answer(entry.command, reply);
 }
 
