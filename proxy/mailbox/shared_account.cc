@@ -353,6 +353,11 @@ void SharedAccount::set_copying(bool copying) {
   changed();
 }
 
+void SharedAccount::set_subscribing(bool subscribing) {
+  subscribing_ = subscribing;
+  changed();
+}
+
 void SharedAccount::on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept {
   if (!closing_) base::log::warn("backend {}: connection of {} lost: {}", config().name, login_name_, reason);
   const auto found = std::find_if(connections_.begin(), connections_.end(),

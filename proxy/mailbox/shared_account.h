@@ -96,6 +96,10 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   // other.
   bool copying() const { return copying_; }
   void set_copying(bool copying);
+  // Held while a command on the user's subscriptions runs: GNU imap4d locks their file and refuses who comes
+  // second.
+  bool subscribing() const { return subscribing_; }
+  void set_subscribing(bool subscribing);
   // Notified with what connection_for() and others wait for.
   async::WaitList& changes() { return changed_; }
   void changed() { changed_.notify_all(); }
@@ -148,6 +152,7 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   size_t room_wishes_ = 0;
   size_t closing_connections_ = 0;
   bool copying_ = false;
+  bool subscribing_ = false;
   bool closing_ = false;
   async::WaitList changed_;
   async::TaskScope tasks_;

@@ -32,6 +32,7 @@ SharedSession::Hold::Hold(std::shared_ptr<mailbox::SharedAccount> of)
 SharedSession::Hold::~Hold() {
   account->workplace().arbiter().release_all(holder);
   if (copies) account->set_copying(false);
+  if (subscribes) account->set_subscribing(false);
 }
 
 Task<SharedSession::Refusal> SharedSession::know_names() {

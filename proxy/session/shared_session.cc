@@ -207,6 +207,11 @@ Task<> SharedSession::execute(Entry entry) {
     case Verb::kIdle:
       co_await idle(std::move(entry));
       break;
+    case Verb::kSubscribe:
+    case Verb::kUnsubscribe:
+    case Verb::kLsub:
+      co_await subscriptions(std::move(entry));
+      break;
     case Verb::kNamespace:
       co_await name_space(std::move(entry));
       break;
@@ -221,6 +226,16 @@ Task<> SharedSession::all_answered() {
 
 Task<> SharedSession::general(Entry entry) {
   auto reply = co_await run_anywhere(entry.command.text, nullptr);
+  answer(entry.command, reply);
+}
+
+// One at a time.
+Task<> SharedSession::subscriptions(Entry entry) {
+  while (account_->subscribing()) co_await account_->changes().wait();
+  auto hold = std::make_shared<Hold>(account_);
+  hold->subscribes = true;
+  account_->set_subscribing(true);
+  auto reply = co_await run_anywhere(entry.command.text, hold);
   answer(entry.command, reply);
 }
 
@@ -367,7 +382,6 @@ void SharedSession::told_flags_of(uint32_t uid) {
     if (relayed.sent && relayed.silent) relayed.told_uids.push_back(uid);
 }
 
-// With UIDs: offlineimap takes any FETCH response for one that it asked for, and one without for an error.
 void SharedSession::tell_flags() {
   const auto& table = mailbox_->table();
   if (view.mark() == table.changes()) return;
@@ -375,10 +389,8 @@ void SharedSession::tell_flags() {
   for (const uint32_t number : numbers_) {
     const uint32_t mine = view.to_view(number);
     if (mine > view.count() || was_told_flags(number)) continue;
-    const uint32_t uid = table.uid(number);
-    client_.writer().untagged_fetch(
-        mine, "(UID " + std::to_string(uid) + " FLAGS " + table.flags_text(number) + ")");
-    told_flags_of(uid);
+    client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
+    told_flags_of(table.uid(number));
   }
   view.told_flags(table.changes());
   told_ahead_.clear();

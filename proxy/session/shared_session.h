@@ -74,7 +74,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     std::vector<uint32_t> found;
   };
   // What one command holds until the backend has answered it, also when its client is gone by then: leases
-  // under a holder of its own, mailboxes of the account that are set aside meanwhile, the right to copy.
+  // under a holder of its own, mailboxes of the account that are set aside meanwhile, the right to copy or to
+  // meddle with subscriptions.
   struct Hold {
     explicit Hold(std::shared_ptr<mailbox::SharedAccount> of);
     ~Hold();
@@ -83,6 +84,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     std::shared_ptr<mailbox::SharedAccount> account;
     mailbox::HolderId holder;
     bool copies = false;
+    bool subscribes = false;
     std::vector<mailbox::SharedMailbox::Block> blocks;
   };
   // A command on messages as it is sent.
@@ -101,6 +103,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Refusal refusal(const wire::Command& command) const;
   async::Task<> all_answered();
   async::Task<> general(Entry entry);
+  async::Task<> subscriptions(Entry entry);
   // Runs a command on any connection of the account, or in an open mailbox; whatever becomes of the
   // connection is told by the reply. `held` lasts until the backend has answered.
   async::Task<backend::TaggedReply> run_anywhere(std::string text, std::shared_ptr<void> held);

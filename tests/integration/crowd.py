@@ -97,7 +97,8 @@ class Worker(threading.Thread):
 
     @property
     def over(self):
-        return time.monotonic() >= self.crowd.end
+        """Not before it did something: on a busy machine it may take long to come to it."""
+        return self.rounds > 0 and time.monotonic() >= self.crowd.end
 
     def subject(self):
         self.made += 1
@@ -340,7 +341,7 @@ class Mbsync(Mirror):
     def prepare(self):
         super().prepare()
         self.configuration = clients.write_mbsync_configuration(
-            self.account, self.folder, patterns="*" if self.crowd.work is not None else "INBOX")
+            self.account, self.folder, patterns=" ".join(self.crowd.mailboxes()) if self.crowd.mailboxes() else "*")
 
     def sync(self):
         clients.mbsync(self.configuration, self.folder)
@@ -360,7 +361,8 @@ class Offlineimap(Mirror):
         super().prepare()
         account = self.account
         (self.folder / "near").mkdir()
-        only_inbox = "folderfilter = lambda name: name == 'INBOX'\n" if self.crowd.work is None else ""
+        these = self.crowd.mailboxes()
+        only_these = f"folderfilter = lambda name: name in {these}\n" if these else ""
         tls = {"none": "ssl = no\nstarttls = no\n", "starttls": f"ssl = no\nstarttls = yes\nsslcacertfile = {clients.certificates().ca}\n",
                "implicit": f"ssl = yes\nsslcacertfile = {clients.certificates().ca}\n"}[account.tls]
         self.configuration = self.folder / "offlineimaprc"
@@ -387,7 +389,7 @@ remoteuser = {account.user.name}
 remotepass = {account.user.password}
 auth_mechanisms = PLAIN, LOGIN
 maxconnections = 3
-{tls}{only_inbox}""")
+{tls}{only_these}""")
 
     def sync(self):
         for _ in range(10):
@@ -462,15 +464,21 @@ class Mutt(Worker):
         while not self.over:
             subject = self.mine[0]
             flags = self.crowd.inbox.flags_of(subject) ^ {"\\Flagged"}
-            keys = f"/~s{subject}$<enter><{'set' if flags else 'clear'}-flag>!"
+            keys = self.on(subject, f"<{'set' if flags else 'clear'}-flag>!")
             gone = self.mine.pop() if len(self.mine) > 2 else None
             if gone:
-                keys += f"/~s{gone}$<enter><delete-message>"
+                keys += self.on(gone, "<delete-message>")
             clients.mutt(self.account, self.folder, keys + "<sync-mailbox><imap-fetch-mail><quit>", again=True)
             self.crowd.inbox.flags(subject, flags)
             if gone:
                 self.crowd.inbox.gone(gone)
             self.rounds += 1
+
+    @staticmethod
+    def on(subject, key):
+        """Keys for a message that is tagged: mutt's cursor is on another one when an EXPUNGE of one before it comes between
+        the search and the key. It keeps the number of the message across its look for news (curs_main.c: index_hint)."""
+        return f"<tag-pattern>~s{subject}$<enter><tag-prefix>{key}<untag-pattern>~T<enter>"
 
 
 class Delivery(Worker):
@@ -515,6 +523,13 @@ class Crowd:
                          Offlineimap("offlineimap", self), Roundcube("roundcube", self), Mutt("mutt", self)]
         self.workers.append(Delivery("delivery", self, delivery_by_server))
 
+    def mailboxes(self):
+        """The names of those that the clients use, or nothing: all that there are."""
+        if self.work is None:
+            return ["INBOX"]
+        # imap4d lists its temporary files (muXXXXXX), which are gone when a client comes to open them
+        return ["INBOX", self.account.work] if self.account.server.name == "imap4d" else []
+
     def run(self):
         """Returns what went wrong, as texts."""
         if self.work is not None:
@@ -531,9 +546,7 @@ class Crowd:
         problems += [f"{w.name}: {type(w.error).__name__}: {w.error}" for w in self.workers if w.error]
         if problems:
             return problems
-        problems += self.inbox.differences(self.account.server.messages(self.account.user, "INBOX"))
-        if self.work is not None:
-            problems += [f"Work: {p}" for p in self.work.differences(self.account.server.messages(self.account.user, "Work"))]
+        problems = self.differences()
         if problems:
             return problems
         for worker in self.workers:
@@ -543,6 +556,18 @@ class Crowd:
                 except Exception as error:
                     problems.append(str(error))
         return problems
+
+    def differences(self):
+        """imap4d writes flags when a mailbox is closed, which a proxy does some seconds after the last client left."""
+        server, user = self.account.server, self.account.user
+        deadline = time.monotonic() + 15
+        while True:
+            problems = self.inbox.differences(server.messages(user, "INBOX"))
+            if self.work is not None:
+                problems += [f"Work: {problem}" for problem in self.work.differences(server.messages(user, "Work"))]
+            if not problems or time.monotonic() > deadline:
+                return problems
+            time.sleep(0.5)
 
     def rounds(self):
         return {worker.name: worker.rounds for worker in self.workers}

@@ -143,8 +143,8 @@ class IdleTests:
         self.assertOk(actor.command("FETCH 1 BODY[]"))
         self.all_hear(idlers, rb"^\* 1 FETCH \(.*\\Seen", within=3)
         self.assertOk(actor.command(r"UID STORE 1:* -FLAGS (\Seen \Flagged \Answered)"))
-        self.all_hear(idlers, rb"^\* 1 FETCH \(FLAGS \((\\Recent)?\)", rb"^\* 2 FETCH \(FLAGS \((\\Recent)?\)",
-                      rb"^\* 3 FETCH \(FLAGS \((\\Recent)?\)", within=3)
+        self.all_hear(idlers, rb"^\* 1 FETCH \(.*FLAGS \((\\Recent)?\)", rb"^\* 2 FETCH \(.*FLAGS \((\\Recent)?\)",
+                      rb"^\* 3 FETCH \(.*FLAGS \((\\Recent)?\)", within=3)
         self.end(idlers)
 
     def test_expunge(self):
@@ -210,7 +210,7 @@ class IdleTests:
             actor = self.actor()
             self.assertOk(actor.command(rf"STORE 1 {'+-'[round % 2]}FLAGS (\Flagged)"))
             self.assertOk(actor.command("LOGOUT"))
-            self.all_hear(idlers, rb"^\* 1 FETCH \(FLAGS", within=3)
+            self.all_hear(idlers, rb"^\* 1 FETCH \(.*FLAGS", within=3)
         self.end(idlers)
 
     def test_idle_before_select(self):

@@ -110,8 +110,7 @@ void SessionAudit::on_fetch(uint32_t number, std::string_view arguments) {
     return running.is_delivered() &&
            (command.by_uid() || std::ranges::find(command.items, "UID") != command.items.end());
   };
-  const bool only_flags = data->flags && data->items.size() == 2;  // as others' changes are told
-  if (data->uid && !only_flags && std::ranges::none_of(running_, wants_uid)) fail("a UID that nobody asked for");
+  if (data->uid && std::ranges::none_of(running_, wants_uid)) fail("a UID that nobody asked for");
   const auto* mail = identify(box, number, *data);
   auto& message = box.picture.at(number);
   if (mail) check_contents(*mail, number, *data);

@@ -72,9 +72,13 @@ async function watch(client) {
     const end = new Promise(resolve => setTimeout(resolve, job.seconds * 1000)).then(() => { over = true; return client.noop(); });
     while (!over) await client.idle();
     await end;
-    await client.noop();
-    const subjects = [];
-    for await (const message of client.fetch('1:*', { uid: true, envelope: true, flags: true })) subjects.push(message.envelope.subject);
+    let subjects = [];
+    // the others are at work: once more if messages came or went between the two commands
+    for (let attempt = 0; attempt === 0 || (attempt < 20 && subjects.length !== told); attempt++) {
+        await client.noop();
+        subjects = [];
+        for await (const message of client.fetch('1:*', { uid: true, envelope: true, flags: true })) subjects.push(message.envelope.subject);
+    }
     say({ event: 'final', told, subjects, problem, news });
     lock.release();
 }
