@@ -1,4 +1,6 @@
 """mailbox_access: shared. Any number of clients in one mailbox over one session, on real servers."""
+import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -8,7 +10,7 @@ import unittest
 
 from case import IntegrationTest, proxy_only
 from clients import Account
-from common import message
+from common import message, wait_until
 from crowd import Crowd
 from proxy import Proxy
 from relay import Check, Relay
@@ -273,10 +275,10 @@ class MemoryWatch(threading.Thread):
         return self.most
 
 
-@proxy_only
-class Memory(IntegrationTest):
+class BigMail(IntegrationTest):
+    """A mailbox with a small message and a big one."""
     SIZE = 50_000_000
-    MOST = 2 * 1024 * 1024
+    limits = {}
 
     @classmethod
     def setUpClass(cls):
@@ -287,7 +289,79 @@ class Memory(IntegrationTest):
                          for n in range(1000))
         cls.body = message("big", lines * (cls.SIZE // len(lines) + 1))
         cls.server.fill(cls.user, "INBOX", [message("small"), cls.body])
-        cls.proxy = cls.enterClassContext(Proxy(cls.server, "shared", top={"log": {"level": "info"}}))
+        cls.proxy = cls.enterClassContext(Proxy(cls.server, "shared", backend={"connections_per_user": 1},
+                                                top={"log": {"level": "info"}, "limits": cls.limits}))
+
+    def in_inbox(self, timeout=60):
+        client = self.raw(self.proxy, self.user, timeout=timeout)
+        self.assertOk(client.command("SELECT INBOX"))
+        return client
+
+    def begin_fetch(self, client):
+        """FETCH of the big message, of which nothing but the beginning is read."""
+        tag = client.start("FETCH 2 BODY.PEEK[]")
+        head = b""
+        while b"}\r\n" not in head:
+            head += client.socket.recv(4096)
+        at = head.index(b"}\r\n") + 3
+        return tag, int(re.search(rb"\{(\d+)\}\r\n$", head[:at]).group(1)), head[at:]
+
+    def other_works(self, client):
+        """Another client in the same mailbox is answered, though the connection was busy for the slow one."""
+        for command in ("NOOP", "FETCH 1 (FLAGS UID)", "STORE 1 +FLAGS (\\Answered)", "NOOP"):
+            began = time.monotonic()
+            self.assertOk(client.command(command))
+            self.assertLess(time.monotonic() - began, 20, command)
+
+
+@proxy_only
+class SlowReader(BigMail):
+    def test_an_answer_waits_for_its_client_and_nobody_else_does(self):
+        slow, other = self.in_inbox(), self.in_inbox()
+        watch = MemoryWatch(self.proxy.process.pid)
+        before = watch.most
+        tag, size, body = self.begin_fetch(slow)
+        self.other_works(other)
+        growth = watch.stop() - before
+        digest, left = hashlib.sha256(body), size - len(body)
+        while left > 0:
+            piece = slow.socket.recv(min(65536, left))
+            self.assertTrue(piece)
+            digest.update(piece)
+            left -= len(piece)
+        slow.buffer = b""
+        self.assertOk(slow.finish(tag, timeout=30))
+        self.assertEqual(size, len(self.body))
+        self.assertEqual(digest.hexdigest(), hashlib.sha256(self.body).hexdigest())
+        self.assertLess(growth, 8 * 1024 * 1024)  # the rest waits in a file
+        self.assertOk(slow.command("NOOP"))
+
+    def test_who_vanishes_in_the_middle_is_not_waited_for(self):
+        slow, other = self.in_inbox(), self.in_inbox()
+        self.begin_fetch(slow)
+        slow.socket.close()
+        self.other_works(other)
+
+
+@proxy_only
+class Backlog(BigMail):
+    limits = {"max_backlog": "2MiB"}
+
+    def test_a_slow_reader_who_lets_too_much_wait_is_disconnected_and_nobody_else(self):
+        slow, other = self.in_inbox(), self.in_inbox()
+        self.begin_fetch(slow)
+        self.other_works(other)
+        wait_until(lambda: "reads too slowly" in self.proxy.log(), 20)
+        slow.socket.settimeout(20)
+        with contextlib.suppress(ConnectionError):
+            while slow.socket.recv(262144):
+                pass
+        self.other_works(other)
+
+
+@proxy_only
+class Memory(BigMail):
+    MOST = 2 * 1024 * 1024
 
     def fetch(self, client, command, pieces=262144):
         """Reads the answer without keeping it; returns the number of octets of the literal."""
