@@ -477,8 +477,9 @@ class Mutt(Worker):
     @staticmethod
     def on(subject, key):
         """Keys for a message that is tagged: mutt's cursor is on another one when an EXPUNGE of one before it comes between
-        the search and the key. It keeps the number of the message across its look for news (curs_main.c: index_hint)."""
-        return f"<tag-pattern>~s{subject}$<enter><tag-prefix>{key}<untag-pattern>~T<enter>"
+        the search and the key. It keeps the number of the message across its look for news (curs_main.c: index_hint).
+        And only if one is tagged: when the keys are repeated it may be gone, and the key would be the cursor's."""
+        return f"<tag-pattern>~s{subject}$<enter><tag-prefix-cond>{key}<end-cond><untag-pattern>~T<enter>"
 
 
 class Delivery(Worker):
