@@ -1,6 +1,7 @@
 #include "mailbox/shared_account.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "backend/open.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@ using backend::LiteralStart;
 using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
+constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
 // A party of one question, whose untagged answers it keeps.
 class Question final : public Party {
@@ -148,7 +150,8 @@ void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, 
 
 bool SharedAccount::can_open() const {
   const uint32_t most = config().connections_per_user;
-  return !closing_ && !opening_ && credential_ && room_wishes_ == 0 && (most == 0 || places_->used() < most);
+  return !closing_ && !opening_ && credential_ && room_wishes_ == 0 &&
+         back_off_.may_try(workplace_.scheduler().now()) && (most == 0 || places_->used() < most);
 }
 
 void SharedAccount::open_another() {
@@ -161,6 +164,7 @@ Task<> SharedAccount::open(Account::Slot place) {
   const auto servers = servers_;  // a reload may replace them meanwhile
   const auto& backend = servers->config();
   std::string problem;
+  refused_ = false;
   std::unique_ptr<backend::BackendConnection> connection;
   try {
     connection = co_await workplace_.connect(servers, login_name_);
@@ -172,15 +176,18 @@ Task<> SharedAccount::open(Account::Slot place) {
       outcome = co_await backend::log_in_as_master(*connection, backend, login_name_);
     }
     workplace_.wipe_buffers();
-    if (outcome.verdict != backend::LoginVerdict::kAccepted) problem = "refused: " + outcome.reply.text;
+    refused_ = outcome.verdict != backend::LoginVerdict::kAccepted;
+    if (refused_) problem = "refused: " + outcome.reply.text;
   } catch (const backend::BackendUnavailable& error) {
     problem = error.what();
   } catch (const net::ConnectionLost& lost) {
     problem = lost.what();
   }
   if (problem.empty()) {
+    back_off_.succeeded();
     add(std::move(connection), std::move(place));
   } else {
+    back_off_.failed(workplace_.scheduler().now(), std::hash<std::string>()(login_name_));
     base::log::warn("backend {}: no further connection for {}: {}", backend.name, login_name_, problem);
     if (connection) co_await connection->close(kLogoutLimit);
   }
@@ -228,6 +235,13 @@ void SharedAccount::make_room() {
   if (const auto victim = idle_longest(Manner::kInsisting, nullptr)) victim->give_connection();
 }
 
+Task<> SharedAccount::wait_for_change(base::Instant deadline) {
+  const auto now = workplace_.scheduler().now();
+  auto left = std::chrono::ceil<Millis>(deadline - now);
+  if (!back_off_.may_try(now)) left = std::min(left, back_off_.left(now));
+  co_await changed_.wait_for(std::max(left, Millis(1)));
+}
+
 Task<SharedAccount::Found> SharedAccount::connection_for_command() {
   const auto deadline = workplace_.scheduler().now() + config().backend_wait;
   const uint64_t before = openings_;
@@ -242,25 +256,30 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
     }
     // As few connections as will do: another one is opened only when all are busy.
     if (best && (best->available() || !(can_open() || opening_))) co_return Found{best, {}};
-    if (can_open() && openings_ == before) open_another();
+    if (can_open() && (!best || openings_ == before)) open_another();
     if (best && !opening_) co_return Found{best, {}};
-    if (openings_ > before && !opening_problem_.empty())
-      co_return Found{nullptr, "NO [UNAVAILABLE] The mail server can't be reached"};
-    const auto left = std::chrono::duration_cast<Millis>(deadline - workplace_.scheduler().now());
-    if (closing_ || left.count() <= 0)
-      co_return Found{best, best ? "" : "NO [UNAVAILABLE] The mail server takes no further connection"};
-    co_await changed_.wait_for(left);
+    if (openings_ > before && refused_ && !opening_) co_return Found{nullptr, std::string(kUnreachable)};
+    if (closing_ || workplace_.scheduler().now() >= deadline)
+      co_return Found{best, best ? ""
+                            : opening_problem_.empty()
+                                ? "NO [UNAVAILABLE] The mail server takes no further connection"
+                                : std::string(kUnreachable)};
+    co_await wait_for_change(deadline);
   }
 }
 
 // Mailboxes get connections in the order in which they asked.
-Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner) {
-  const auto deadline = workplace_.scheduler().now() + config().lease_wait;
+Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner,
+                                                         std::function<bool()> give_up) {
+  const auto began = workplace_.scheduler().now();
+  const auto deadline = began + config().lease_wait;
   const uint64_t before = openings_;
   Wish wish;
   wishes_.push_back(wish);
   // The next one's turn has come when this one has found something, or given up.
   const NotifyAtEnd next(changed_);
+  std::shared_ptr<SharedMailbox> victim;
+  const Found none{nullptr, "NO [LIMIT] Too many mailboxes are open"};
   for (;;) {
     if (&wishes_.front() == &wish) {
       std::shared_ptr<SharedConnection> unattached;
@@ -268,22 +287,30 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
         if (!connection->lost() && !connection->attached() && (!unattached || connection->free()))
           unattached = connection;
       if (unattached && room_wishes_ == 0) co_return Found{unattached, {}};
+      if (give_up()) {
+        // Whoever was to make room need not.
+        if (victim) victim->keep_connection();
+        co_return none;
+      }
       if (can_open()) open_another();
-      if (openings_ > before && !opening_problem_.empty() && !opening_)
-        co_return Found{nullptr, "NO [UNAVAILABLE] The mail server can't be reached"};
+      const bool failed = openings_ > before && !opening_problem_.empty() && !opening_;
+      const bool waited = workplace_.scheduler().now() >= began + config().backend_wait;
+      if (failed && (refused_ || waited || manner == Manner::kGentle))
+        co_return Found{nullptr, std::string(kUnreachable)};
       if (!opening_) {
-        if (const auto victim = idle_longest(manner, &mailbox)) {
+        const auto next_victim = idle_longest(manner, &mailbox);
+        if (next_victim) {
+          victim = next_victim;
           victim->give_connection();
         } else if (manner == Manner::kGentle) {
-          co_return Found{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+          co_return none;
         }
       }
-    } else if (manner == Manner::kGentle) {
-      co_return Found{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+    } else if (manner == Manner::kGentle || give_up()) {
+      co_return none;
     }
-    const auto left = std::chrono::duration_cast<Millis>(deadline - workplace_.scheduler().now());
-    if (closing_ || left.count() <= 0) co_return Found{nullptr, "NO [LIMIT] Too many mailboxes are open"};
-    co_await changed_.wait_for(left);
+    if (closing_ || workplace_.scheduler().now() >= deadline) co_return none;
+    co_await wait_for_change(deadline);
   }
 }
 

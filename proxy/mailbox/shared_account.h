@@ -16,6 +16,7 @@
 #include "auth/credential_cache.h"
 #include "auth/sasl.h"
 #include "mailbox/account.h"
+#include "mailbox/back_off.h"
 #include "mailbox/mailbox_key.h"
 #include "mailbox/shared_connection.h"
 #include "mailbox/shared_mailbox.h"
@@ -75,9 +76,9 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   // A connection for a command that needs no mailbox open; its turn is the caller's to ask for.
   async::Task<Found> connection_for_command();
   // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is
-  // disturbed.
+  // disturbed. `give_up` is asked after every change().
   enum class Manner : uint8_t { kGentle, kInsisting };
-  async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner);
+  async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner, std::function<bool()> give_up);
   // A party is going.
   void leave_connections(Party& party);
 
@@ -123,6 +124,7 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
 
   void add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place);
   bool can_open() const;
+  async::Task<> wait_for_change(base::Instant deadline);
   void open_another();
   async::Task<> open(Account::Slot place);
   void dismiss(std::shared_ptr<SharedConnection> connection);
@@ -149,6 +151,8 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   bool opening_ = false;
   uint64_t openings_ = 0;  // that have ended
   std::string opening_problem_;
+  bool refused_ = false;  // the last opening: the server was there, and did not want the user
+  BackOff back_off_;
   size_t room_wishes_ = 0;
   size_t closing_connections_ = 0;
   bool copying_ = false;

@@ -53,6 +53,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void close();  // the account is going
   // Its connection is wanted for another mailbox: it is given back at the next opportunity.
   void give_connection();
+  // Nobody else wants it any more.
+  void keep_connection() { connection_wanted_ = false; }
   bool in_use() const { return !viewers_.empty() || uses_ > 0; }
   base::Instant last_used() const;
   // Attached, and nobody has asked for anything for a while.
@@ -235,6 +237,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
+  int lost_attaches_ = 0;      // in a row: attach() lost its connection in the middle
   bool gave_up_ = false;       // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row

@@ -18,6 +18,7 @@ using base::Millis;
 // SELECT.
 constexpr uint32_t kFewMessages = 2'000;
 constexpr int kTries = 20;
+constexpr int kMostLostAttaches = 3;
 // Whoever waits for the mailbox has a limit of his own.
 constexpr Millis kAsLongAsAnybodyWaits{24 * 3'600'000};
 constexpr Millis kGentleWait{1'000};
@@ -71,19 +72,24 @@ Task<> SharedMailbox::attach() {
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
   gave_up_ = false;
+  bool lost = false;
   try {
     refusal = co_await take_place(kind);
     if (!refusal) refusal = co_await select(kind);
   } catch (const net::ConnectionLost&) {
     refusal = kGone;
+    lost = true;
   }
   last_visit_ = now();
   if (refusal) {
     suspended();
-    // Who came or stays while it gave up has another try coming.
-    if (insisting && !gave_up_) tell_openings(refusal);
+    lost_attaches_ = lost ? lost_attaches_ + 1 : 0;
+    // Who came or stays while it gave up has another try coming, and so has who lost the connection.
+    const bool another = gave_up_ || (lost && lost_attaches_ < kMostLostAttaches);
+    if (insisting && !another) tell_openings(refusal);
   } else {
     attached_ = true;
+    lost_attaches_ = 0;
     attached_since_ = quiet_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
     tell_openings_it_is_open();
@@ -105,8 +111,11 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
                                       });
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
-  auto found = co_await account_.connection_for(
-      *this, insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle);
+  const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
+  auto found = co_await account_.connection_for(*this, manner, [this] {
+    gave_up_ = closing_ || blocks_ > 0 || !wanted();
+    return gave_up_;
+  });
   if (!found.connection) co_return found.problem;
   connection_ = std::move(found.connection);
   connection_->attach(this);

@@ -350,7 +350,7 @@ void ClientSession::cut_off() {
 }
 
 Task<> ClientSession::wait_for_room() {
-  while (writer_.unsent() > net::Stream::kHighWatermark) co_await nudges_.wait();
+  while (writer_.unsent() > net::Stream::kHighWatermark || writer_.backlogged()) co_await nudges_.wait();
 }
 
 void ClientSession::on_timer() {

@@ -10,6 +10,7 @@ namespace imapmux::session {
 namespace {
 
 using backend::LiteralStart;
+using backend::TaggedReply;
 using wire::ResponseName;
 using wire::Verb;
 
@@ -61,6 +62,7 @@ void SharedSession::on_untagged(const wire::Response& response,
   }
   if (is_about_a_mailbox(response.name)) return;
   fetch_is_passed_ = literal.has_value();
+  ++passed_;
   if (literal) {
     client_.writer().pass_start(response.line, *literal);
   } else {
@@ -174,6 +176,7 @@ void SharedSession::fetched(uint32_t number, uint32_t uid, const std::string* fl
   const auto& table = mailbox_->table();
   const bool up_to_date = view.mark() == table.changes();
   mailbox_->learn(number, uid, flags);
+  note_delivered(number, table.uid(number));
   if (up_to_date) {
     view.told_flags(table.changes());
   } else if (flags && number <= table.known() && table.changed_after(number, view.mark())) {
@@ -252,13 +255,12 @@ void SharedSession::on_found(const wire::Response& response) {
     return one.sent && wire::info(one.verb).family == wire::Family::kSearch;
   });
   if (asked == in_flight_.end()) return;
-  asked->answered = true;
   if (by_uid(asked->verb) && !asked->extended) {
-    client_.writer().pass_line(response.line);
+    asked->answers.emplace_back(response.line.substr(2));
   } else if (response.name == ResponseName::kThread) {
     const auto threads =
         wire::map_threads(response.arguments, [this](uint32_t uid) { return number_of(uid); });
-    if (threads) client_.writer().untagged(threads->empty() ? "THREAD" : "THREAD " + *threads);
+    if (threads) asked->answers.push_back(threads->empty() ? "THREAD" : "THREAD " + *threads);
   } else if (asked->extended) {
     wire::read_numbers(response.arguments, asked->found);
   } else {
@@ -271,9 +273,8 @@ void SharedSession::on_found(const wire::Response& response) {
       line += ' ';
       line += std::to_string(number);
     }
-    client_.writer().untagged(line);
+    asked->answers.push_back(std::move(line));
   }
-  hold_back_if_slow();
 }
 
 // The client's number of what was found; 0: it does not know of it, and can't yet.
@@ -294,7 +295,9 @@ void SharedSession::write_results(Relayed& relayed) {
         wire::write_esearch(relayed.tag, std::move(found), relayed.options,
                             uids ? wire::Numbering::kUids : wire::Numbering::kSequenceNumbers));
     found = {};
-  } else if (!relayed.answered && wire::info(relayed.verb).family == wire::Family::kSearch) {
+  } else if (!relayed.answers.empty()) {
+    for (const auto& answer : relayed.answers) client_.writer().untagged(answer);
+  } else if (wire::info(relayed.verb).family == wire::Family::kSearch) {
     // Nothing found: servers may say so by silence, but clients wait for the word.
     const auto name = wire::info(relayed.verb).name;
     client_.writer().untagged(by_uid(relayed.verb) ? name.substr(4) : name);
@@ -306,13 +309,16 @@ void SharedSession::Relayed::on_tagged(const wire::Response& response) noexcept 
 }
 
 void SharedSession::complete(Relayed& relayed, const wire::Response& response) {
+  conclude(relayed, backend::to_reply(response));
+}
+
+void SharedSession::conclude(Relayed& relayed, TaggedReply reply) {
   const auto verb = relayed.verb;
-  const bool ok = response.name == ResponseName::kOk;
+  const bool ok = reply.ok();
   const bool some_gone =
       in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers, relayed.told);
   if (ok && in_mailbox()) write_results(relayed);
   if (ok && in_mailbox() && is_store(verb) && relayed.silent && !relayed.echo_comes) assume(relayed);
-  auto reply = backend::to_reply(response);
   if (ok && some_gone && verb == Verb::kFetch) {
     reply.code = "EXPUNGEISSUED";  // RFC 2180, 4.1
     reply.text = "Some of the messages are gone";
@@ -343,21 +349,6 @@ void SharedSession::assume(const Relayed& relayed) {
     if (number == 0 || !relayed.uids.contains(uid, table.last_uid()) || !table.knows_flags(number)) continue;
     client_.writer().untagged_fetch(view.to_view(number), "(FLAGS " + table.flags_text(number) + ")");
   }
-}
-
-void SharedSession::Relayed::on_lost(const std::string&) noexcept {
-  auto& owner = session;
-  const std::string whose = std::move(tag);
-  owner.drop(*this);
-  if (owner.client_.writer().inside_response()) {
-    owner.break_off("[UNAVAILABLE] The mail server has gone in the middle of a message");
-    return;
-  }
-  const bool unknown = is_store(verb);
-  owner.client_.writer().tagged(whose,
-                                unknown ? "NO [UNAVAILABLE] The mail server has gone, the outcome is unknown"
-                                        : "NO [UNAVAILABLE] The mail server has gone");
-  owner.progress_.notify_all();
 }
 
 void SharedSession::on_news() noexcept {

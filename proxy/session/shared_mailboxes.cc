@@ -266,8 +266,8 @@ Task<TaggedReply> SharedSession::run_copy(Entry entry, std::shared_ptr<void> hel
     turn.connection->end(*this);
     co_return as_reply(*prepared.answer);
   }
-  auto reply = co_await run_in_turn(turn.connection, std::move(prepared.text), std::move(held));
-  co_return reply;
+  auto reply = co_await run_in_turn(turn.connection, prepared.text, std::move(held));
+  co_return reply ? std::move(*reply) : lost(prepared.text);
 }
 
 Task<TaggedReply> SharedSession::copy_to(Entry entry) {

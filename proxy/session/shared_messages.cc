@@ -39,7 +39,9 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   relayed.uids = {};
   relayed.wants_uid = relayed.renames_body = relayed.renames_body_text = relayed.renamed_from_0 = false;
   relayed.silent = relayed.echo_comes = false;
-  relayed.extended = relayed.answered = false;
+  relayed.extended = relayed.lost = relayed.again = false;
+  relayed.answers.clear();
+  relayed.delivered.clear();
   relayed.options.clear();
   relayed.found.clear();
   relayed.told_uids.clear();
@@ -62,6 +64,7 @@ Task<SharedSession::Refusal> SharedSession::numbers_known() {
 
 Task<> SharedSession::forward(Entry entry) {
   const auto& command = entry.command;
+  while (!again_.empty()) co_await progress_.wait();  // what was lost goes first
   auto unknown = co_await numbers_known();
   if (unknown) {
     answer(command, *unknown);
@@ -219,7 +222,8 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   relayed.renames_body = items->renames_body;
   relayed.renames_body_text = items->renames_body_text;
   relayed.renamed_from_0 = items->renamed_from_0;
-  return {"UID FETCH " + set.text + " " + items->items, {}};
+  relayed.rest = " " + items->items;
+  return {"UID FETCH " + set.text + relayed.rest, {}};
 }
 
 SharedSession::Prepared SharedSession::prepare_store(const wire::Command& command, Relayed& relayed) {
@@ -241,7 +245,9 @@ SharedSession::Prepared SharedSession::prepare_store(const wire::Command& comman
   // RFC 3501, 7.2.6: it is known what it made of the flags only by the echo, and the others want to know.
   relayed.echo_comes = store->silent && !mailbox_->alone(*this);
   relayed.wants_uid = by_uid(command.verb);
-  const std::string text = "UID STORE " + set.text + " " + std::string(wire::name_of(store->operation));
+  const std::string what = " " + std::string(wire::name_of(store->operation));
+  const std::string text = "UID STORE " + set.text + what;
+  relayed.rest = what + " " + store->flags;
   return {text + " " + store->flags, {}, store->silent ? text.size() : 0};
 }
 
@@ -274,14 +280,18 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
   relayed.options = keys.return_options;
   const auto replaced = wire::SearchKeys::replaced(arguments, std::move(replacements));
   std::string text = "UID " + std::string(name) + " ";
-  if (form != wire::SearchForm::kSearch) return {text + replaced, {}};
+  if (form != wire::SearchForm::kSearch) {
+    relayed.rest = text + replaced;
+    return {relayed.rest, {}};
+  }
   // What RETURN asks for is made here, from what is found: it has to agree with what this client was told.
   if (!keys.charset.empty()) {
     text += "CHARSET ";
     wire::write_string(text, keys.charset);
     text += ' ';
   }
-  return {text + replaced.substr(keys.keys_at), {}};
+  relayed.rest = text + replaced.substr(keys.keys_at);
+  return {relayed.rest, {}};
 }
 
 }  // namespace imapmux::session

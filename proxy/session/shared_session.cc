@@ -23,17 +23,20 @@ TaggedReply unavailable(std::string_view text) {
   return reply;
 }
 
-TaggedReply lost(std::string_view text) {
+Verb verb_of(std::string_view text) {
   wire::TokenReader reader(text);
   const auto first = reader.atom().value_or("");
   const bool uid = base::equals_ignore_case(first, "UID");
   if (uid) reader.space();
-  const auto verb = wire::find_verb(uid ? reader.atom().value_or("") : first, uid);
-  return unavailable(changes_mail(verb) ? "The mail server has gone, the outcome is unknown"
-                                        : "The mail server has gone");
+  return wire::find_verb(uid ? reader.atom().value_or("") : first, uid);
 }
 
 }  // namespace
+
+TaggedReply SharedSession::lost(std::string_view text) {
+  return unavailable(changes_mail(verb_of(text)) ? "The mail server has gone, the outcome is unknown"
+                                                 : "The mail server has gone");
+}
 
 TaggedReply SharedSession::as_reply(std::string_view refusal) {
   TaggedReply reply;
@@ -51,7 +54,7 @@ TaggedReply SharedSession::as_reply(std::string_view refusal) {
 }
 
 SharedSession::SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account)
-    : client_(client), account_(std::move(account)) {
+    : client_(client), account_(std::move(account)), again_(client.host().scheduler()) {
   account_->join(*this);
 }
 
@@ -73,6 +76,8 @@ Task<> SharedSession::serve() {
 }
 
 Task<> SharedSession::finish() {
+  again_.cancel();
+  co_await again_.join();
   detach();
   account_->leave_connections(*this);
   paused_.reset();
@@ -160,6 +165,7 @@ Task<> SharedSession::execute(Entry entry) {
       break;
   }
   co_await all_answered();
+  co_await client_.wait_for_room();
   if (client_.answer_locally(entry, capabilities())) co_return;
   switch (command.verb) {
     case Verb::kNoop:
@@ -278,23 +284,35 @@ Task<SharedSession::Turn> SharedSession::turn_anywhere() {
 }
 
 Task<TaggedReply> SharedSession::run_anywhere(std::string text, std::shared_ptr<void> held) {
-  auto turn = co_await turn_anywhere();
-  if (!turn.connection) co_return as_reply(*turn.refusal);
-  auto reply = co_await run_in_turn(turn.connection, std::move(text), std::move(held));
+  auto reply = co_await run_where([this] { return turn_anywhere(); }, std::move(text), std::move(held));
   co_return reply;
 }
 
 Task<TaggedReply> SharedSession::run_in(std::shared_ptr<SharedMailbox> open, std::string text,
                                         std::shared_ptr<void> held) {
-  auto turn = co_await turn_in(std::move(open));
-  if (!turn.connection) co_return as_reply(*turn.refusal);
-  auto reply = co_await run_in_turn(turn.connection, std::move(text), std::move(held));
+  auto reply = co_await run_where([this, open] { return turn_in(open); }, std::move(text), std::move(held));
   co_return reply;
 }
 
-// Ends the turn.
-Task<TaggedReply> SharedSession::run_in_turn(Connection connection, std::string text,
-                                             std::shared_ptr<void> held) {
+// Again, once, if the connection was lost in the middle of what may be repeated, and the client has heard
+// nothing of the answer yet.
+Task<TaggedReply> SharedSession::run_where(std::function<Task<Turn>()> turns, std::string text,
+                                           std::shared_ptr<void> held) {
+  for (bool again = false;; again = true) {
+    auto turn = co_await turns();
+    if (!turn.connection) co_return as_reply(*turn.refusal);
+    const auto passed = passed_;
+    if (found_) found_->clear();
+    auto reply = co_await run_in_turn(turn.connection, text, held);
+    if (reply) co_return std::move(*reply);
+    const bool may_repeat = wire::info(verb_of(text)).repeatable && passed == passed_;
+    if (again || !may_repeat || client_.giving_up()) co_return lost(text);
+  }
+}
+
+// Ends the turn. Nothing: the connection was lost.
+Task<std::optional<TaggedReply>> SharedSession::run_in_turn(Connection connection, std::string text,
+                                                            std::shared_ptr<void> held) {
   const mailbox::TurnEnd end(connection, *this);
   if (wire::write_command("t", text, connection->literal_form()).pieces.empty()) {
     TaggedReply malformed;
@@ -306,7 +324,7 @@ Task<TaggedReply> SharedSession::run_in_turn(Connection connection, std::string 
     auto reply = co_await connection->run(*this, text, std::move(held));
     co_return reply;
   } catch (const net::ConnectionLost&) {
-    co_return lost(text);
+    co_return std::nullopt;
   }
 }
 
@@ -334,8 +352,8 @@ uint32_t SharedSession::told_at(const Entry& entry) const {
 // RFC 3501, 7.4.1; and what the client has sent in numbers must mean what it meant when it was sent.
 bool SharedSession::numbers_open() const {
   if (by_number_ || client_.reader().numbers_ahead()) return true;
-  // What is said now goes out behind that response, and until then the client may write numbers.
-  if (client_.writer().inside_response()) return true;
+  // What is said now goes out behind what the client still has to read, and until then it may write numbers.
+  if (client_.writer().inside_response() || client_.writer().backlogged()) return true;
   for (const auto& relayed : in_flight_)
     if (!wire::info(relayed.verb).may_expunge || (relayed.by_number && !relayed.sent)) return true;
   return false;

@@ -61,6 +61,11 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool renames_body = false;
     bool renames_body_text = false;
     bool renamed_from_0 = false;
+    // For when its connection is lost in the middle: it runs again, once.
+    bool lost = false;
+    bool again = false;
+    std::string rest;  // what goes out behind the UIDs; of SEARCH, SORT and THREAD all of it
+    std::vector<wire::SequenceSet::Range> delivered;  // of FETCH: UIDs whose response the client has
     // STORE
     wire::FlagOperation operation = wire::FlagOperation::kReplace;
     mailbox::FlagSet flags;
@@ -68,8 +73,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     std::vector<uint32_t> told_uids;  // of messages whose flags the client heard of meanwhile
     bool echo_comes = false;          // but one comes, for the others' sake
     // SEARCH, SORT, THREAD
-    bool extended = false;  // RETURN: ESEARCH is the answer
-    bool answered = false;
+    bool extended = false;             // RETURN: ESEARCH is the answer
+    std::vector<std::string> answers;  // passed on with the tagged end: it may run again
     std::vector<std::string> options;
     std::vector<uint32_t> found;
   };
@@ -97,6 +102,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
 
   // An answer of the proxy, "NO [CODE] text", as a backend's reply.
   static backend::TaggedReply as_reply(std::string_view refusal);
+  // What is said of a command whose connection was lost in the middle.
+  static backend::TaggedReply lost(std::string_view text);
 
   // shared_session.cc
   async::Task<> execute(Entry entry);
@@ -109,13 +116,15 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<backend::TaggedReply> run_anywhere(std::string text, std::shared_ptr<void> held);
   async::Task<backend::TaggedReply> run_in(std::shared_ptr<mailbox::SharedMailbox> open, std::string text,
                                            std::shared_ptr<void> held);
-  async::Task<backend::TaggedReply> run_in_turn(Connection connection, std::string text,
-                                                std::shared_ptr<void> held);
   // The caller ends the turn. Without a connection: why not.
   struct Turn {
     Connection connection;
     Refusal refusal;
   };
+  async::Task<std::optional<backend::TaggedReply>> run_in_turn(Connection connection, std::string text,
+                                                               std::shared_ptr<void> held);
+  async::Task<backend::TaggedReply> run_where(std::function<async::Task<Turn>()> turns, std::string text,
+                                              std::shared_ptr<void> held);
   async::Task<Turn> turn_anywhere();
   async::Task<Turn> turn_in(std::shared_ptr<mailbox::SharedMailbox> open);
   async::Task<Refusal> ready(std::shared_ptr<mailbox::SharedMailbox> open);
@@ -153,6 +162,14 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Relayed& new_relayed();
   void drop(Relayed& relayed);
 
+  // shared_again.cc
+  void begin_again();
+  async::Task<> run_lost_again();
+  async::Task<> run_again(Relayed& relayed);
+  std::string text_again(Relayed& relayed) const;
+  wire::SequenceSet not_delivered(const Relayed& relayed) const;
+  void note_delivered(uint32_t number, uint32_t uid);
+
   // shared_answers.cc
   void on_untagged(const wire::Response& response,
                    std::optional<backend::LiteralStart> literal) noexcept override;
@@ -177,6 +194,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void on_found(const wire::Response& response);
   void assume(const Relayed& relayed);
   void complete(Relayed& relayed, const wire::Response& response);
+  void conclude(Relayed& relayed, backend::TaggedReply reply);
   void write_results(Relayed& relayed);
   void break_off(std::string_view why);
 
@@ -222,8 +240,10 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
+  uint64_t passed_ = 0;  // untagged responses, in all
   async::WaitList progress_;
-  Connection paused_;  // for this client's sake
+  async::TaskScope again_;  // for run_lost_again()
+  Connection paused_;       // for this client's sake
   // Of the FETCH response that is on its way.
   wire::FetchAttributes attributes_;
   uint32_t fetch_number_ = 0;     // in the table; 0: the response is none

@@ -1,0 +1,164 @@
+// SharedSession: what was in flight when the backend connection was lost runs again, once, on the next one;
+// by the same UIDs, whatever their numbers are by then.
+#include <algorithm>
+
+#include "session/shared_session.h"
+#include "wire/writer.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+using backend::TaggedReply;
+using wire::SequenceSet;
+using wire::Verb;
+
+bool is_fetch(Verb verb) {
+  return verb == Verb::kFetch || verb == Verb::kUidFetch;
+}
+
+bool is_store(Verb verb) {
+  return verb == Verb::kStore || verb == Verb::kUidStore;
+}
+
+TaggedReply gone(Verb verb) {
+  TaggedReply reply;
+  reply.code = "UNAVAILABLE";
+  reply.text =
+      is_store(verb) ? "The mail server has gone, the outcome is unknown" : "The mail server has gone";
+  return reply;
+}
+
+TaggedReply done(Verb verb) {
+  TaggedReply reply;
+  reply.status = wire::ResponseName::kOk;
+  reply.text = std::string(wire::info(verb).name) + " completed";
+  return reply;
+}
+
+}  // namespace
+
+void SharedSession::Relayed::on_lost(const std::string&) noexcept {
+  auto& owner = session;
+  // Where the client has had half of a literal nobody knows whether the rest would fit.
+  if (owner.client_.writer().inside_response()) {
+    owner.drop(*this);
+    owner.break_off("[UNAVAILABLE] The mail server has gone in the middle of a message");
+    return;
+  }
+  if (again || owner.client_.giving_up()) {
+    owner.conclude(*this, gone(verb));
+    return;
+  }
+  again = lost = true;
+  sent = false;
+  answers.clear();
+  found.clear();
+  owner.begin_again();
+}
+
+void SharedSession::begin_again() {
+  if (again_.empty()) again_.spawn(run_lost_again());
+}
+
+Task<> SharedSession::run_lost_again() {
+  for (;;) {
+    const auto next = std::find_if(in_flight_.begin(), in_flight_.end(),
+                                   [](const Relayed& relayed) { return relayed.lost; });
+    if (next == in_flight_.end()) break;
+    co_await run_again(*next);
+  }
+  progress_.notify_all();
+}
+
+Task<> SharedSession::run_again(Relayed& relayed) {
+  auto turn = co_await turn_in(mailbox_);
+  relayed.lost = false;
+  if (!turn.connection) {
+    conclude(relayed, as_reply(*turn.refusal));
+    co_return;
+  }
+  const mailbox::TurnEnd end(turn.connection, *this);
+  while (!may_join(relayed)) co_await progress_.wait();
+  // UW's mailboxes come back read-only while another process holds them, and take STOREs without keeping
+  // them.
+  if (is_store(relayed.verb) && mailbox_->read_only()) {
+    conclude(relayed, as_reply("NO [READ-ONLY] The mailbox is open read-only"));
+    co_return;
+  }
+  const auto text = text_again(relayed);
+  if (text.empty()) {
+    conclude(relayed, done(relayed.verb));
+    co_return;
+  }
+  const auto tag = turn.connection->next_tag();
+  auto pieces = wire::write_command(tag, text, turn.connection->literal_form()).pieces;
+  const bool alone = pieces.size() > 1;  // the server wants to be asked before each literal
+  while (alone &&
+         std::any_of(in_flight_.begin(), in_flight_.end(), [](const Relayed& one) { return one.sent; }))
+    co_await progress_.wait();
+  relayed.sent = true;
+  turn.connection->send(*this, tag, std::move(pieces), relayed);
+  while (alone && relayed.sent) co_await progress_.wait();
+}
+
+// Empty: there is nothing left to be asked for.
+std::string SharedSession::text_again(Relayed& relayed) const {
+  if (is_fetch(relayed.verb)) {
+    const auto left = not_delivered(relayed);
+    return left.empty() ? std::string() : "UID FETCH " + left.to_string() + relayed.rest;
+  }
+  if (is_store(relayed.verb)) {
+    relayed.uids = mailbox_->table().present(relayed.uids);
+    relayed.echo_comes = relayed.silent && !mailbox_->alone(*this);
+    return relayed.uids.empty() ? std::string() : "UID STORE " + relayed.uids.to_string() + relayed.rest;
+  }
+  return relayed.rest;
+}
+
+// The messages whose response the client does not have yet.
+SequenceSet SharedSession::not_delivered(const Relayed& relayed) const {
+  const auto& table = mailbox_->table();
+  SequenceSet left;
+  uint32_t first = 0, last = 0;  // numbers of a run of them
+  const auto end_run = [&] {
+    if (first != 0) left.add_range(table.uid(first), table.uid(last));
+    first = 0;
+  };
+  const auto uids = relayed.uids.resolved(table.last_uid());
+  for (const auto range : uids.ranges()) {
+    for (uint32_t number = table.first_from(range.first);
+         number <= table.known() && table.uid(number) <= range.last; ++number) {
+      const uint32_t uid = table.uid(number);
+      const bool has = std::any_of(relayed.delivered.begin(), relayed.delivered.end(),
+                                   [&](const auto& one) { return one.first <= uid && uid <= one.last; });
+      if (has) {
+        end_run();
+        continue;
+      }
+      if (first == 0) first = number;
+      last = number;
+    }
+    end_run();
+  }
+  return left;
+}
+
+// Of the oldest FETCH that asked for it: servers answer one after the other.
+void SharedSession::note_delivered(uint32_t number, uint32_t uid) {
+  const auto& table = mailbox_->table();
+  for (auto& relayed : in_flight_) {
+    if (!relayed.sent || !is_fetch(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
+    auto& ranges = relayed.delivered;
+    if (!ranges.empty() && ranges.back().last == uid) continue;  // told twice
+    const uint32_t before = number > 1 ? table.uid(number - 1) : 0;
+    if (!ranges.empty() && before != 0 && ranges.back().last == before) {
+      ranges.back().last = uid;
+    } else {
+      ranges.push_back({uid, uid});
+    }
+    return;
+  }
+}
+
+}  // namespace imapmux::session
