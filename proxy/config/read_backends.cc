@@ -130,6 +130,15 @@ void read_hidden(const Value& value, Backend& backend) {
   read_list(value, "the name of a capability", parse_capability, backend.hide_capabilities);
 }
 
+void read_yield_after(const Value& value, Backend& backend) {
+  if (value.is_scalar() && value.node().Scalar() == "never") {
+    backend.yield_after.reset();
+    return;
+  }
+  if (const auto duration = value.duration(base::Millis(0), base::Millis(kLongestMillis)))
+    backend.yield_after = *duration;
+}
+
 constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
     {"tls", read_choice<&Backend::tls, kBackendTlsChoices>, "none, starttls, implicit", "starttls",
      Reload::kApplies, "How TLS begins on connections to the servers."},
@@ -163,10 +172,12 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
      Reload::kApplies, "How many connections one server gets from all users together; 0: no limit."},
     {"lease_wait", read_duration<&Backend::lease_wait>, "duration", "30s", Reload::kApplies,
      "How long a client waits for a mailbox that another one has open."},
-    {"yield_after", nullptr, "duration, never", "2s", Reload::kApplies,
-     "How long a session without a command keeps a mailbox that somebody waits for."},
-    {"max_hold", nullptr, "duration", "5s", Reload::kApplies,
-     "How long a busy session keeps a mailbox since somebody began to wait."},
+    {"yield_after", read_yield_after, "duration, never", "2s", Reload::kApplies,
+     "How long a session without a command keeps a mailbox that somebody waits for; never: until its clients "
+     "leave. Only with mailbox_access: shared."},
+    {"max_hold", read_duration<&Backend::max_hold>, "duration", "5s", Reload::kApplies,
+     "How long a busy session keeps a mailbox since somebody began to wait. Only with mailbox_access: "
+     "shared."},
     {"min_hold", read_duration<&Backend::min_hold, 0>, "duration", "500ms", Reload::kApplies,
      "How long a session keeps a mailbox at least. Only with mailbox_access: shared."},
     {"linger", read_duration<&Backend::linger, 0>, "duration", "3s", Reload::kApplies,

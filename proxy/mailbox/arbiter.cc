@@ -119,9 +119,9 @@ bool MailboxArbiter::closes_cycle(const Ticket& ticket) const {
     for (const auto& request : current.requests) {
       for_each_blocker(current, request, [&](const Hold& hold) {
         if (hold.holder == ticket.holder) found = true;
-        if (!seen.insert(hold.holder).second) return;
-        if (const auto wait = waits_of_.find(hold.holder); wait != waits_of_.end())
-          to_visit.push_back(wait->second.get());
+        if (yields_.contains(hold.holder) || !seen.insert(hold.holder).second) return;
+        const auto [first, last] = waits_of_.equal_range(hold.holder);
+        for (auto wait = first; wait != last; ++wait) to_visit.push_back(wait->second.get());
       });
     }
   }
@@ -145,14 +145,16 @@ void MailboxArbiter::grant(Ticket& ticket) {
 
 void MailboxArbiter::enqueue(const std::shared_ptr<Ticket>& ticket) {
   ticket->state = Ticket::State::kWaiting;
-  waits_of_[ticket->holder] = ticket;
+  waits_of_.emplace(ticket->holder, ticket);
   std::set<std::string> scopes;
   for (const auto& request : ticket->requests) scopes.insert(request.key.scope);
   for (const auto& scope : scopes) scopes_[scope].waiting.push_back(ticket);
 }
 
 void MailboxArbiter::dequeue(const Ticket& ticket) {
-  waits_of_.erase(ticket.holder);
+  const auto [first, last] = waits_of_.equal_range(ticket.holder);
+  const auto mine = std::find_if(first, last, [&](const auto& wait) { return wait.second.get() == &ticket; });
+  if (mine != last) waits_of_.erase(mine);
   for (const auto& request : ticket.requests) {
     const auto scope = scopes_.find(request.key.scope);
     if (scope == scopes_.end()) continue;
@@ -161,17 +163,85 @@ void MailboxArbiter::dequeue(const Ticket& ticket) {
   }
 }
 
+namespace {
+
+std::set<std::string> scopes_of(const MailboxArbiter::Ticket& ticket) {
+  std::set<std::string> scopes;
+  for (const auto& request : ticket.requests) scopes.insert(request.key.scope);
+  return scopes;
+}
+
+}  // namespace
+
 MailboxArbiter::Verdict MailboxArbiter::request(const std::shared_ptr<Ticket>& ticket) {
-  const std::lock_guard lock(mutex_);
-  ticket->number = ++numbers_;
-  if (!blocked_by_holders(*ticket) && !behind_earlier(*ticket)) {
-    grant(*ticket);
-    return Verdict::kGranted;
+  Outcome outcome;
+  auto verdict = Verdict::kGranted;
+  {
+    const std::lock_guard lock(mutex_);
+    ticket->number = ++numbers_;
+    if (!blocked_by_holders(*ticket) && !behind_earlier(*ticket)) {
+      grant(*ticket);
+    } else {
+      if (selected_elsewhere(*ticket)) return Verdict::kOpen;
+      if (closes_cycle(*ticket)) return Verdict::kDeadlock;
+      enqueue(ticket);
+      verdict = Verdict::kWaiting;
+    }
+    outcome.wanted = wanted_in(scopes_of(*ticket));
   }
-  if (selected_elsewhere(*ticket)) return Verdict::kOpen;
-  if (closes_cycle(*ticket)) return Verdict::kDeadlock;
-  enqueue(ticket);
-  return Verdict::kWaiting;
+  tell(outcome);
+  return verdict;
+}
+
+void MailboxArbiter::tell(const Outcome& outcome) {
+  for (const auto& ticket : outcome.granted) ticket->granted();
+  for (const auto& wanted : outcome.wanted) (*wanted)();
+}
+
+MailboxArbiter::Calls MailboxArbiter::wanted_in(const std::set<std::string>& scopes) const {
+  Calls calls;
+  if (yields_.empty()) return calls;
+  std::set<HolderId> holders;
+  for (const auto& name : scopes) {
+    const auto scope = scopes_.find(name);
+    if (scope == scopes_.end()) continue;
+    for (const auto& ticket : scope->second.waiting) {
+      if (ticket->manner == Ticket::Manner::kGentle) continue;
+      for (const auto& request : ticket->requests)
+        for_each_blocker(*ticket, request, [&](const Hold& hold) { holders.insert(hold.holder); });
+    }
+  }
+  for (const auto holder : holders)
+    if (const auto found = yields_.find(holder); found != yields_.end()) calls.push_back(found->second);
+  return calls;
+}
+
+void MailboxArbiter::yields(HolderId holder, std::function<void()> wanted) {
+  const std::lock_guard lock(mutex_);
+  yields_[holder] = std::make_shared<std::function<void()>>(std::move(wanted));
+}
+
+void MailboxArbiter::yields_no_more(HolderId holder) {
+  const std::lock_guard lock(mutex_);
+  yields_.erase(holder);
+}
+
+bool MailboxArbiter::is_wanted(HolderId holder) const {
+  const std::lock_guard lock(mutex_);
+  const auto mine = held_by_.find(holder);
+  if (mine == held_by_.end()) return false;
+  bool wanted = false;
+  for (const auto& key : mine->second) {
+    const auto scope = scopes_.find(key.scope);
+    if (scope == scopes_.end()) continue;
+    for (const auto& ticket : scope->second.waiting) {
+      if (ticket->manner == Ticket::Manner::kGentle) continue;
+      for (const auto& request : ticket->requests)
+        for_each_blocker(*ticket, request,
+                         [&](const Hold& hold) { wanted = wanted || hold.holder == holder; });
+    }
+  }
+  return wanted;
 }
 
 bool MailboxArbiter::try_now(const std::shared_ptr<Ticket>& ticket) {
@@ -183,18 +253,17 @@ bool MailboxArbiter::try_now(const std::shared_ptr<Ticket>& ticket) {
 }
 
 bool MailboxArbiter::withdraw(const std::shared_ptr<Ticket>& ticket) {
-  Tickets granted;
+  Outcome outcome;
   {
     const std::lock_guard lock(mutex_);
     if (ticket->state == Ticket::State::kGranted) return false;
     if (ticket->state != Ticket::State::kWaiting) return true;
     ticket->state = Ticket::State::kWithdrawn;
-    std::set<std::string> scopes;
-    for (const auto& request : ticket->requests) scopes.insert(request.key.scope);
+    const auto scopes = scopes_of(*ticket);
     dequeue(*ticket);
-    granted = regrant(scopes);  // those that waited behind it
+    outcome = regrant(scopes);  // those that waited behind it
   }
-  for (const auto& other : granted) other->granted();
+  tell(outcome);
   return true;
 }
 
@@ -210,7 +279,7 @@ void MailboxArbiter::drop(HolderId holder, const MailboxKey& key) {
 }
 
 void MailboxArbiter::settle(HolderId holder, const MailboxKey& key, LeaseKind kind) {
-  Tickets granted;
+  Outcome outcome;
   {
     const std::lock_guard lock(mutex_);
     const auto scope = scopes_.find(key.scope);
@@ -219,26 +288,26 @@ void MailboxArbiter::settle(HolderId holder, const MailboxKey& key, LeaseKind ki
     if (mailbox == scope->second.mailboxes.end()) return;
     for (auto& hold : mailbox->second)
       if (hold.holder == holder) hold.kind = kind;
-    granted = regrant({key.scope});
+    outcome = regrant({key.scope});
   }
-  for (const auto& ticket : granted) ticket->granted();
+  tell(outcome);
 }
 
 void MailboxArbiter::release(HolderId holder, const MailboxKey& key) {
-  Tickets granted;
+  Outcome outcome;
   {
     const std::lock_guard lock(mutex_);
     const auto mine = held_by_.find(holder);
     if (mine == held_by_.end() || std::erase(mine->second, key) == 0) return;
     if (mine->second.empty()) held_by_.erase(mine);
     drop(holder, key);
-    granted = regrant({key.scope});
+    outcome = regrant({key.scope});
   }
-  for (const auto& ticket : granted) ticket->granted();
+  tell(outcome);
 }
 
 void MailboxArbiter::release_all(HolderId holder, const MailboxKey* keep) {
-  Tickets granted;
+  Outcome outcome;
   {
     const std::lock_guard lock(mutex_);
     const auto mine = held_by_.find(holder);
@@ -258,13 +327,13 @@ void MailboxArbiter::release_all(HolderId holder, const MailboxKey* keep) {
     } else {
       mine->second = std::move(kept);
     }
-    granted = regrant(scopes);
+    outcome = regrant(scopes);
   }
-  for (const auto& ticket : granted) ticket->granted();
+  tell(outcome);
 }
 
-MailboxArbiter::Tickets MailboxArbiter::regrant(const std::set<std::string>& scopes) {
-  Tickets granted;
+MailboxArbiter::Outcome MailboxArbiter::regrant(const std::set<std::string>& scopes) {
+  Outcome outcome;
   for (const auto& name : scopes) {
     const auto scope = scopes_.find(name);
     if (scope == scopes_.end()) continue;
@@ -273,10 +342,12 @@ MailboxArbiter::Tickets MailboxArbiter::regrant(const std::set<std::string>& sco
       if (blocked_by_holders(*ticket) || behind_earlier(*ticket)) continue;
       dequeue(*ticket);
       grant(*ticket);
-      granted.push_back(ticket);
+      outcome.granted.push_back(ticket);
     }
   }
-  return granted;
+  // Who got something may be wanted at once by those who still wait.
+  outcome.wanted = wanted_in(scopes);
+  return outcome;
 }
 
 std::vector<MailboxArbiter::Snapshot> MailboxArbiter::snapshot() const {

@@ -3,8 +3,7 @@
 // Tickets: a command asks for all mailboxes it needs at once and gets all or none, in the order of the
 // tickets. Who holds nothing waits behind every earlier ticket that wants the same mailbox; who already holds
 // a lease waits for holders only, so that it comes to its end and gives back sooner. Cycles: a wait that
-// would close a cycle of holders is refused at once: as long as nothing is given back by force, it would
-// never end.
+// would close a cycle of holders who give nothing back is refused at once: it would never end.
 //
 // One per process, thread-safe (a mutex: once per SELECT, not per octet). Knows neither sockets nor loops:
 // whoever waits is told by a callback, from the thread that gave the lease back, with no lock held.
@@ -41,6 +40,8 @@ class MailboxArbiter {
     // A command that keeps what its connection holds (COPY) passes those who hold nothing; one that gives it
     // up (SELECT) takes its place in the line.
     enum class Place : uint8_t { kInLine, kAsHolder } place = Place::kInLine;
+    // Gentle: nobody is to give back anything for its sake (polls).
+    enum class Manner : uint8_t { kInsisting, kGentle } manner = Manner::kInsisting;
     std::function<void()> granted;  // called at most once
 
    private:
@@ -50,7 +51,15 @@ class MailboxArbiter {
     uint64_t number = 0;
   };
 
-  // A holder has at most one waiting ticket. Requests for what it holds already are granted as they are, and
+  // From now on the holder gives back what others wait for: `wanted` is called whenever somebody waits for
+  // it, from any thread, with no lock held, also repeatedly; a wait for such a holder closes no cycle.
+  void yields(HolderId holder, std::function<void()> wanted);
+  // It does so no more, and `wanted` is not called once this has returned on the holder's thread.
+  void yields_no_more(HolderId holder);
+  // Whether somebody waits for what it holds.
+  bool is_wanted(HolderId holder) const;
+
+  // Requests for what it holds already are granted as they are, and
   // the kind is raised where the new one is stronger (Examine to Select).
   Verdict request(const std::shared_ptr<Ticket>& ticket);
   // Grants it if that is possible now; nothing waits.
@@ -96,16 +105,26 @@ class MailboxArbiter {
   bool closes_cycle(const Ticket& ticket) const;
   void grant(Ticket& ticket);
   void enqueue(const std::shared_ptr<Ticket>& ticket);
+  using Calls = std::vector<std::shared_ptr<std::function<void()>>>;
+  // Those who hold what somebody waits for, and give it back.
+  Calls wanted_in(const std::set<std::string>& scopes) const;
   void dequeue(const Ticket& ticket);
   void drop(HolderId holder, const MailboxKey& key);
-  // Grants what has become possible in these scopes; the tickets are told after the mutex is free.
-  Tickets regrant(const std::set<std::string>& scopes);
+  // Who is to be told, after the mutex is free.
+  struct Outcome {
+    Tickets granted;
+    Calls wanted;
+  };
+  // Grants what has become possible in these scopes.
+  Outcome regrant(const std::set<std::string>& scopes);
+  static void tell(const Outcome& outcome);
 
   mutable std::mutex mutex_;
   uint64_t numbers_ = 0;
   std::unordered_map<std::string, Scope> scopes_;
   std::unordered_map<HolderId, std::vector<MailboxKey>> held_by_;
-  std::unordered_map<HolderId, std::shared_ptr<Ticket>> waits_of_;
+  std::unordered_multimap<HolderId, std::shared_ptr<Ticket>> waits_of_;
+  std::unordered_map<HolderId, std::shared_ptr<std::function<void()>>> yields_;
 };
 
 }  // namespace imapmux::mailbox

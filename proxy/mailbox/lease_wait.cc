@@ -54,6 +54,7 @@ Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience,
   ticket->requests = std::move(wish.requests);
   ticket->rule = wish.rule;
   ticket->place = wish.place;
+  ticket->manner = wish.manner;
   auto grant = std::make_shared<Grant>(nudges);
   ticket->granted = [&workplace, weak = std::weak_ptr(grant)] {
     workplace.post([weak] {

@@ -21,6 +21,7 @@ struct LeaseWish {
   std::vector<LeaseRequest> requests;
   ConflictRule rule = ConflictRule::kSingleAccess;
   MailboxArbiter::Ticket::Place place = MailboxArbiter::Ticket::Place::kInLine;
+  MailboxArbiter::Ticket::Manner manner = MailboxArbiter::Ticket::Manner::kInsisting;
 };
 
 // Nothing: granted. Else why not, fit behind a tag: "NO [INUSE] …". Waits at most `patience`, or until

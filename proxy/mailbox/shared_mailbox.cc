@@ -65,6 +65,7 @@ bool SharedMailbox::resting() const {
 }
 
 Task<> SharedMailbox::keep() {
+  begin_to_yield();
   while (!closing_ && (attached_ || in_use())) {
     try {
       co_await step();
@@ -72,6 +73,7 @@ Task<> SharedMailbox::keep() {
       // on_connection_lost() has seen to it.
     }
   }
+  account_.workplace().arbiter().yields_no_more(holder_);
   tell_openings("NO [UNAVAILABLE] The proxy is shutting down");
   tell_polls(polls_);
   changed_.notify_all();
@@ -91,7 +93,7 @@ void SharedMailbox::give_connection() {
 // One thing at a time, the most urgent first.
 Task<> SharedMailbox::step() {
   if (!attached_) {
-    if (blocks_ == 0 && wanted()) {
+    if (!set_aside() && wanted()) {
       co_await attach();
       // Whoever was refused has to hear of it before the next try.
       if (!attached_) co_await wake_.wait_for(kAfterRefusal);
@@ -127,14 +129,45 @@ bool SharedMailbox::wanted() const {
          (anybody_idles() && now() - last_visit_ >= std::max(visit_pause_, config().poll_interval));
 }
 
+// Where another holder waits for the lease, it is given back, now and then.
+void SharedMailbox::begin_to_yield() {
+  auto& arbiter = account_.workplace().arbiter();
+  yields_ = config().yield_after.has_value();
+  if (!yields_) return arbiter.yields_no_more(holder_);
+  arbiter.yields(holder_, [&workplace = account_.workplace(), weak = weak_from_this()] {
+    workplace.post([weak] {
+      if (const auto alive = weak.lock()) alive->lease_wanted();
+    });
+  });
+}
+
+void SharedMailbox::lease_wanted() {
+  if (closing_ || !attached_) return;
+  if (!wanted_since_) wanted_since_ = now();
+  wake_.notify_all();
+}
+
+// When it is idle for long enough or was wanted for long enough, but not before it had its time.
+base::Instant SharedMailbox::yields_at() const {
+  const bool idle = connection_->free() && opens_.empty();
+  auto when = *wanted_since_ + config().max_hold;
+  if (idle) when = std::min(when, last_work_ + config().yield_after.value_or(kNever));
+  if (lightly_held_ > 0 || waits_for_writing()) when = now();
+  return std::max(when, attached_since_ + config().min_hold);
+}
+
+bool SharedMailbox::may_yield() const {
+  return attached_ && yields_ && wanted_since_ && now() >= yields_at();
+}
+
 bool SharedMailbox::may_let_go() const {
-  return blocks_ > 0 || connection_wanted_ ||
+  return set_aside() || connection_wanted_ || may_yield() ||
          (!in_use() && polls_.empty() && now() - alone_since_ >= config().linger);
 }
 
 bool SharedMailbox::must_let_go() const {
   if (!may_let_go()) return false;
-  if (blocks_ > 0 || !connection_wanted_) return true;
+  if (set_aside() || !connection_wanted_ || may_yield()) return true;
   const bool busy = !opens_.empty() || !polls_.empty() || !connection_->free();
   return !busy || now() - attached_since_ >= config().min_hold;
 }
@@ -155,6 +188,7 @@ Millis SharedMailbox::until_next_step() const {
   if (anybody_idles()) at(last_visit_ + (attached_ ? Millis(0) : visit_pause_) + config().poll_interval);
   if (attached_) {
     if (connection_wanted_) at(attached_since_ + config().min_hold);
+    if (yields_ && wanted_since_) at(yields_at());
     if (!in_use()) at(alone_since_ + config().linger);
     if (may_idle())
       at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
@@ -392,6 +426,12 @@ Task<> SharedMailbox::complete() {
   }
 }
 
+SharedMailbox::Source::~Source() {
+  --of_->copies_;
+  of_->wake_.notify_all();
+  of_->changed_.notify_all();
+}
+
 SharedMailbox::Block::Block(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
   ++of_->blocks_;
   of_->wake_.notify_all();
@@ -404,7 +444,7 @@ SharedMailbox::Block::~Block() {
 }
 
 Task<> SharedMailbox::Block::suspended() {
-  while (of_->connection_ && !of_->closing_) co_await of_->changed_.wait();
+  while ((of_->connection_ || of_->copies_ > 0) && !of_->closing_) co_await of_->changed_.wait();
 }
 
 void SharedMailbox::saw_uid(uint32_t uid) {

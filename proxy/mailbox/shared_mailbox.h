@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,34 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void learn(uint32_t number, uint32_t uid, const std::string* flags);
   // It makes no sense: what the backend has is read anew.
   void doubt(std::string_view what) { contradiction(what); }
+  // A client works with it, which IDLE and polls are not.
+  void worked() { last_work_ = now(); }
+  // A COPY from it has got its leases: it is not set aside before that is done, who waits for it waits for the
+  // COPY.
+  class Source {
+   public:
+    explicit Source(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) { ++of_->copies_; }
+    ~Source();
+    Source(const Source&) = delete;
+    Source& operator=(const Source&) = delete;
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
+  // A command on it waits for another mailbox (COPY): until then it counts as idle.
+  class HeldLightly {
+   public:
+    explicit HeldLightly(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
+      ++of_->lightly_held_;
+      of_->wake_.notify_all();
+    }
+    ~HeldLightly() { --of_->lightly_held_; }
+    HeldLightly(const HeldLightly&) = delete;
+    HeldLightly& operator=(const HeldLightly&) = delete;
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
   void assume_flags(uint32_t number, wire::FlagOperation operation, const FlagSet& flags) {
     table_.assume_flags(number, operation, flags);
   }
@@ -168,6 +197,12 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool wanted() const;
   bool may_let_go() const;
   bool must_let_go() const;
+  bool set_aside() const { return blocks_ > 0 && copies_ == 0; }
+  void begin_to_yield();
+  void lease_wanted();
+  bool may_yield() const;
+  base::Instant yields_at() const;
+  bool waits_for_writing() const { return attached_ && wants_writing() && !attached_for_writing(); }
   base::Millis until_next_step() const;
   async::Task<> look_after();
   async::Task<> learn_what_is_new(std::shared_ptr<SharedConnection> connection);
@@ -194,6 +229,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void tell_openings_it_is_open();
   static void tell_polls(base::IntrusiveList<Polling>& polls);
   async::Task<> let_go();
+  async::Task<> deselect_in_turn();
   async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
   void suspended();
   bool wants_writing() const;
@@ -237,7 +273,12 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
-  int lost_attaches_ = 0;      // in a row: attach() lost its connection in the middle
+  int lost_attaches_ = 0;  // in a row: attach() lost its connection in the middle
+  bool yields_ = false;    // registered with the arbiter
+  size_t lightly_held_ = 0;
+  size_t copies_ = 0;
+  std::optional<base::Instant> wanted_since_;  // by another holder, the lease
+  base::Instant last_work_{};                  // of a client: no IDLE, no poll
   bool gave_up_ = false;       // the last attach(): nobody wanted it any more, or it is set aside
   bool contradicted_ = false;  // to be attached again by the full path
   size_t contradictions_ = 0;  // in a row

@@ -75,7 +75,11 @@ Task<> SharedMailbox::attach() {
   bool lost = false;
   try {
     refusal = co_await take_place(kind);
-    if (!refusal) refusal = co_await select(kind);
+    if (!refusal) {
+      refusal = co_await select(kind);
+    } else if (attached_) {
+      co_await deselect_in_turn();  // a failed upgrade: what was examined is so no more
+    }
   } catch (const net::ConnectionLost&) {
     refusal = kGone;
     lost = true;
@@ -90,7 +94,9 @@ Task<> SharedMailbox::attach() {
   } else {
     attached_ = true;
     lost_attaches_ = 0;
-    attached_since_ = quiet_since_ = now();
+    attached_since_ = quiet_since_ = last_work_ = now();
+    // Somebody may have begun to wait since the lease was granted.
+    if (yields_ && account_.workplace().arbiter().is_wanted(holder_)) wanted_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
     tell_openings_it_is_open();
   }
@@ -103,17 +109,19 @@ Task<> SharedMailbox::attach() {
 Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   const bool insisting = !opens_.empty();
   LeaseWish wish{holder_, {{key_, kind}}, rule_of(config().conflicts)};
-  if (attached_) wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
+  // It holds the lease already where a COPY from it got both of its mailboxes at once.
+  wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
+  if (!insisting) wish.manner = MailboxArbiter::Ticket::Manner::kGentle;
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
                                       insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, [this] {
-                                        gave_up_ = closing_ || blocks_ > 0 || !wanted();
+                                        gave_up_ = closing_ || set_aside() || !wanted() || may_yield();
                                         return gave_up_;
                                       });
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
   const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
   auto found = co_await account_.connection_for(*this, manner, [this] {
-    gave_up_ = closing_ || blocks_ > 0 || !wanted();
+    gave_up_ = closing_ || set_aside() || !wanted();
     return gave_up_;
   });
   if (!found.connection) co_return found.problem;
@@ -244,6 +252,9 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
 
 Task<> SharedMailbox::let_go() {
   const auto connection = connection_;
+  // Whoever waited for the lease may have given up meanwhile.
+  if (wanted_since_ && !account_.workplace().arbiter().is_wanted(holder_)) wanted_since_.reset();
+  if (!may_let_go()) co_return;
   auto mine = co_await connection->turn(*this);
   if (!mine) co_return;
   const TurnEnd end(connection, *this);
@@ -253,6 +264,16 @@ Task<> SharedMailbox::let_go() {
     co_await deselect(connection);
   }
   if (connection == connection_) suspended();
+}
+
+Task<> SharedMailbox::deselect_in_turn() {
+  const auto connection = connection_;
+  auto mine = co_await connection->turn(*this);
+  if (!mine) co_return;
+  const TurnEnd end(connection, *this);
+  if (connection != connection_) co_return;
+  const Flag deselecting(deselecting_);
+  co_await deselect(connection);
 }
 
 // Without expunging, whatever the server can: never CLOSE in read-write state.
@@ -280,6 +301,7 @@ Task<> SharedMailbox::deselect(std::shared_ptr<SharedConnection> connection) {
 // However it came to that: no connection, no lease.
 void SharedMailbox::suspended() {
   attached_ = false;
+  wanted_since_.reset();
   connection_wanted_ = false;
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
@@ -301,6 +323,7 @@ void SharedMailbox::contradiction(std::string_view what) {
 void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   connection_.reset();
   attached_ = connection_wanted_ = contradicted_ = false;
+  wanted_since_.reset();
   account_.workplace().arbiter().release(holder_, key_);
   // The proxy does not fight with a session outside it, which may have severed this one.
   visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));

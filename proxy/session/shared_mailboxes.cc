@@ -30,7 +30,13 @@ SharedSession::Hold::Hold(std::shared_ptr<mailbox::SharedAccount> of)
     : account(std::move(of)), holder(account->workplace().next_holder()) {}
 
 SharedSession::Hold::~Hold() {
-  account->workplace().arbiter().release_all(holder);
+  auto& arbiter = account->workplace().arbiter();
+  arbiter.release_all(holder);
+  if (source) {
+    copying.reset();
+    arbiter.release(source->holder(), target);
+    if (source->at_rest()) arbiter.release(source->holder(), source->key());
+  }
   if (copies) account->set_copying(false);
   if (subscribes) account->set_subscribing(false);
 }
@@ -46,11 +52,32 @@ Task<SharedSession::Refusal> SharedSession::lease(std::vector<LeaseRequest> requ
   for (auto& block : hold->blocks) co_await block.suspended();
   const auto& config = account_->config();
   client_.waiting_for("mailbox " + requests.front().key.mailbox);
-  mailbox::LeaseWish wish{hold->holder, std::move(requests), mailbox::rule_of(config.conflicts)};
+  mailbox::LeaseWish wish{
+      .holder = hold->holder, .requests = std::move(requests), .rule = mailbox::rule_of(config.conflicts)};
   auto refusal = co_await mailbox::take_leases(account_->workplace(), std::move(wish), config.lease_wait,
                                                client_.nudges(), [this] { return client_.giving_up(); });
   client_.waiting_for("");
   if (refusal) client_.host().shared().counters.in_use.fetch_add(1, std::memory_order_relaxed);
+  co_return refusal;
+}
+
+// Both mailboxes at once or none: two users who copy crosswise do not wait for each other for ever. Meanwhile
+// the source counts as idle.
+Task<SharedSession::Refusal> SharedSession::lease_copy(std::shared_ptr<Hold> hold) {
+  for (auto& block : hold->blocks) co_await block.suspended();
+  const auto& config = account_->config();
+  client_.waiting_for("mailbox " + hold->target.mailbox);
+  const SharedMailbox::HeldLightly lightly(hold->source);
+  const auto kind = read_only ? LeaseKind::kExamine : LeaseKind::kSelect;
+  mailbox::LeaseWish wish{.holder = hold->source->holder(),
+                          .requests = {{hold->source->key(), kind}, {hold->target, LeaseKind::kAppend}},
+                          .rule = mailbox::rule_of(config.conflicts),
+                          .place = mailbox::MailboxArbiter::Ticket::Place::kAsHolder};
+  auto refusal = co_await mailbox::take_leases(account_->workplace(), std::move(wish), config.lease_wait,
+                                               client_.nudges(), [this] { return client_.giving_up(); });
+  client_.waiting_for("");
+  if (refusal) client_.host().shared().counters.in_use.fetch_add(1, std::memory_order_relaxed);
+  if (!refusal) hold->copying.emplace(hold->source);
   co_return refusal;
 }
 
@@ -284,8 +311,9 @@ Task<TaggedReply> SharedSession::copy_to(Entry entry) {
   account_->set_copying(true);
   const auto open = account_->find(target);
   if (open) hold->blocks.emplace_back(open);  // never are two connections in one mailbox
-  std::vector<LeaseRequest> requests{{target, LeaseKind::kAppend}};
-  auto refusal = co_await lease(std::move(requests), hold);
+  hold->source = mailbox_;
+  hold->target = target;
+  auto refusal = co_await lease_copy(hold);
   if (refusal) co_return as_reply(*refusal);
   auto reply = co_await run_copy(std::move(entry), std::move(hold));
   if (open) open->visit_soon();

@@ -92,6 +92,7 @@ Task<> SharedSession::forward(Entry entry) {
   Connection connection;
   if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
     connection = mailbox_->shared_connection();
+    mailbox_->worked();
   } else {
     waited = true;
     auto turn = co_await turn_in(mailbox_);

@@ -265,7 +265,10 @@ Task<SharedSession::Turn> SharedSession::turn_in(std::shared_ptr<SharedMailbox> 
         co_return Turn{nullptr, std::string(kGone)};
       continue;
     }
-    if (open->attached() && open->shared_connection() == connection) co_return Turn{connection, {}};
+    if (open->attached() && open->shared_connection() == connection) {
+      open->worked();
+      co_return Turn{connection, {}};
+    }
     connection->end(*this);
   }
 }

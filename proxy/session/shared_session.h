@@ -89,6 +89,10 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     std::shared_ptr<mailbox::SharedAccount> account;
     mailbox::HolderId holder;
     bool copies = false;
+    // Of COPY and MOVE: the mailbox they read from, under whose holder the target is held as well.
+    std::shared_ptr<mailbox::SharedMailbox> source;
+    mailbox::MailboxKey target;
+    std::optional<mailbox::SharedMailbox::Source> copying;  // once it has both
     bool subscribes = false;
     std::vector<mailbox::SharedMailbox::Block> blocks;
   };
@@ -215,6 +219,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<> restructure(Entry entry);
   async::Task<> name_space(Entry entry);
   async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, std::shared_ptr<Hold> hold);
+  async::Task<Refusal> lease_copy(std::shared_ptr<Hold> hold);
   async::Task<Refusal> know_names();
 
   // shared_append.cc
