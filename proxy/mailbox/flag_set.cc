@@ -26,12 +26,24 @@ bool operator==(const FlagSet& a, const FlagSet& b) {
                     [](const auto& x, const auto& y) { return base::equals_ignore_case(x, y); });
 }
 
-void FlagSet::add(std::string_view flag) {
+bool FlagSet::add_system(std::string_view flag) {
   for (size_t i = 0; i < kSystemFlags.size(); ++i) {
     if (!base::equals_ignore_case(flag, kSystemFlags[i])) continue;
     system_ = static_cast<uint8_t>(system_ | (1U << i));
-    return;
+    return true;
   }
+  return false;
+}
+
+// Of those that differ in case only one stays.
+void FlagSet::order_keywords() {
+  std::sort(keywords_.begin(), keywords_.end(), before);
+  const auto same = [](const auto& a, const auto& b) { return base::equals_ignore_case(a, b); };
+  keywords_.erase(std::unique(keywords_.begin(), keywords_.end(), same), keywords_.end());
+}
+
+void FlagSet::add(std::string_view flag) {
+  if (add_system(flag)) return;
   const auto place = std::lower_bound(keywords_.begin(), keywords_.end(), flag, before);
   if (place == keywords_.end() || before(flag, *place)) keywords_.emplace(place, flag);
 }
@@ -40,7 +52,9 @@ std::optional<FlagSet> FlagSet::parse(std::string_view list) {
   wire::TokenReader reader(list);
   FlagSet set;
   if (!reader.open()) return std::nullopt;
-  while (const auto flag = reader.atom()) set.add(*flag);
+  while (const auto flag = reader.atom())
+    if (!set.add_system(*flag)) set.keywords_.emplace_back(*flag);
+  set.order_keywords();
   if (!reader.close()) return std::nullopt;
   return set;
 }
@@ -65,7 +79,8 @@ FlagSet FlagSet::after(wire::FlagOperation operation, const FlagSet& flags) cons
       break;
     case wire::FlagOperation::kAdd:
       result.system_ = static_cast<uint8_t>(result.system_ | flags.system_);
-      for (const auto& keyword : flags.keywords_) result.add(keyword);
+      result.keywords_.insert(result.keywords_.end(), flags.keywords_.begin(), flags.keywords_.end());
+      result.order_keywords();
       break;
     case wire::FlagOperation::kRemove:
       result.system_ = static_cast<uint8_t>(result.system_ & ~flags.system_);

@@ -26,6 +26,8 @@ class FlagSet {
   friend bool operator==(const FlagSet& a, const FlagSet& b);
 
  private:
+  bool add_system(std::string_view flag);
+  void order_keywords();
   static constexpr uint8_t kSeen = 8;
   static constexpr uint8_t kRecent = 32;
   void add(std::string_view flag);

@@ -6,6 +6,9 @@
 namespace imapmux::mailbox {
 namespace {
 
+// More are no mailbox but a server gone mad, whose word is not worth the memory.
+constexpr uint32_t kMostMessages = 20'000'000;
+
 constexpr size_t kLog = 1024;
 constexpr size_t kFewSets = 1024;
 
@@ -45,7 +48,7 @@ wire::SequenceSet MessageTable::present(const wire::SequenceSet& uids) const {
 }
 
 bool MessageTable::grow_to(uint32_t exists) {
-  if (exists < this->exists()) return false;
+  if (exists < this->exists() || exists > kMostMessages) return false;
   // A whole mailbox at once takes just what it needs; a few new messages take the usual steps.
   if (uids_.empty()) {
     uids_.reserve(exists);
@@ -122,6 +125,7 @@ bool MessageTable::learn_flags(uint32_t number, std::string_view list) {
 }
 
 void MessageTable::assume_flags(uint32_t number, wire::FlagOperation operation, const FlagSet& flags) {
+  if (by_text_.size() > kFewSets + 2 * uids_.size()) forget_unused_sets();
   const uint32_t before = flags_[number - 1];
   if (before == 0 && operation != wire::FlagOperation::kReplace) return;
   set_flags(number, intern(sets_[before].set.after(operation, flags)));

@@ -14,6 +14,8 @@ using base::Millis;
 constexpr Millis kQuietBeforeIdle{500};
 constexpr Millis kPatienceOfPolls{1'000};
 constexpr Millis kAfterRefusal{20};
+constexpr Millis kLookAgain{100};
+constexpr Millis kShortIdle{60'000};  // a server that ends IDLE sooner does not want it
 constexpr Millis kNever{3'600'000};
 constexpr uint32_t kFlagsAtOnce = 2'000;
 constexpr int kTries = 20;
@@ -276,16 +278,20 @@ namespace {
 // The tagged end of an IDLE.
 class IdleEnd final : public backend::Completion {
  public:
-  explicit IdleEnd(SharedConnection& connection) : connection_(connection) {}
+  IdleEnd(SharedConnection& connection, async::WaitList& wake) : connection_(connection), wake_(wake) {}
   ~IdleEnd() { connection_.forget(*this); }
   IdleEnd(const IdleEnd&) = delete;
   IdleEnd& operator=(const IdleEnd&) = delete;
   async::Event done;
 
  private:
-  void on_tagged(const wire::Response&) noexcept override { done.set(); }
+  void on_tagged(const wire::Response&) noexcept override {
+    done.set();
+    wake_.notify_all();
+  }
   void on_lost(const std::string&) noexcept override { done.set(); }
   SharedConnection& connection_;
+  async::WaitList& wake_;
 };
 
 class Resting {
@@ -308,7 +314,7 @@ Task<> SharedMailbox::idle_on_backend() {
   const TurnEnd end(connection, *this);
   auto& backend = connection->backend();
   const auto tag = connection->next_tag();
-  IdleEnd ended(*connection);
+  IdleEnd ended(*connection, wake_);
   backend.command_begun();
   connection->send(*this, tag, {tag + " IDLE\r\n"}, ended);
   auto go = co_await backend.continuation(tag);
@@ -318,11 +324,17 @@ Task<> SharedMailbox::idle_on_backend() {
     co_return;
   }
   backend.expect_silence();
+  const auto began = now();
   {
     const Resting resting(*connection);
-    while (idle_goes_on()) co_await wake_.wait_for(until_next_step());
+    while (idle_goes_on() && !ended.done.is_set()) co_await wake_.wait_for(until_next_step());
   }
-  if (closing_) co_return;  // the connection is being closed, DONE included
+  if (closing_) co_return;    // the connection is being closed, DONE included
+  if (ended.done.is_set()) {  // by the server: DONE would be no command
+    backend.expect_answers();
+    idle_refused_ = now() - began < kShortIdle;
+    co_return;
+  }
   backend.send_more("DONE\r\n");
   backend.expect_answers();
   co_await ended.done.wait();
@@ -347,16 +359,19 @@ Task<Refusal> SharedMailbox::ready(async::WaitList& nudges, std::function<bool()
 
 Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up) {
   if (closing_) co_return "NO [UNAVAILABLE] The proxy is shutting down";
-  const auto deadline = now() + config().lease_wait;
+  const auto began = now();
+  const auto deadline = began + config().lease_wait;
   const Use use(shared_from_this());
   Opening opening(wanted, nudges);
   opens_.push_back(opening);
   wake_.notify_all();
-  while (!opening.decided && !give_up()) {
+  // Who has finished sending and only reads (a script behind nc) is not waited for long, but not refused what
+  // is there for the asking either.
+  while (!opening.decided && (!give_up() || (!closing_ && now() - began < kPatienceOfPolls))) {
     const auto left = std::chrono::duration_cast<Millis>(deadline - now());
     // Once it has a lease and a connection, it is on its way.
     if (left.count() <= 0 && !connection_) break;
-    co_await nudges.wait_for(std::max(left, Millis(100)));
+    co_await nudges.wait_for(give_up() ? kLookAgain : std::max(left, Millis(100)));
   }
   wake_.notify_all();
   if (!opening.decided) co_return "NO [INUSE] Mailbox is in use";

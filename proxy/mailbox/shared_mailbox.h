@@ -121,8 +121,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void doubt(std::string_view what) { contradiction(what); }
   // A client works with it, which IDLE and polls are not.
   void worked() { last_work_ = now(); }
-  // A COPY from it has got its leases: it is not set aside before that is done, who waits for it waits for the
-  // COPY.
+  // A COPY from it has got its leases: it is not set aside before that is done, who waits for it waits for
+  // the COPY.
   class Source {
    public:
     explicit Source(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) { ++of_->copies_; }
@@ -226,6 +226,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool adopt(MessageTable& fresh);
   void begin_anew(MessageTable& fresh);
   void tell_openings(const Refusal& refusal);
+  void tell_refused(LeaseKind kind, const Refusal& refusal);
   void tell_openings_it_is_open();
   static void tell_polls(base::IntrusiveList<Polling>& polls);
   async::Task<> let_go();

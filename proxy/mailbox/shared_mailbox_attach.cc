@@ -51,6 +51,17 @@ void SharedMailbox::tell_openings(const Refusal& refusal) {
   opens_.for_each([&](Opening& opening) { opening.decide(refusal); });
 }
 
+// That it can't be selected for writing is the matter of those who want to write: the others are served by
+// EXAMINE.
+void SharedMailbox::tell_refused(LeaseKind kind, const Refusal& refusal) {
+  bool writers_stay = false;
+  viewers_.for_each([&](const Viewer& viewer) { writers_stay = writers_stay || !viewer.read_only; });
+  opens_.for_each([&](Opening& opening) {
+    const bool others = kind == LeaseKind::kSelect && opening.wanted != Wanted::kSelected && !writers_stay;
+    if (!others) opening.decide(refusal);
+  });
+}
+
 // Who came meanwhile may need more than what was asked for, and wants to know what has come in until then:
 // step() sees to him.
 void SharedMailbox::tell_openings_it_is_open() {
@@ -90,7 +101,7 @@ Task<> SharedMailbox::attach() {
     lost_attaches_ = lost ? lost_attaches_ + 1 : 0;
     // Who came or stays while it gave up has another try coming, and so has who lost the connection.
     const bool another = gave_up_ || (lost && lost_attaches_ < kMostLostAttaches);
-    if (insisting && !another) tell_openings(refusal);
+    if (insisting && !another) tell_refused(kind, refusal);
   } else {
     attached_ = true;
     lost_attaches_ = 0;
@@ -189,7 +200,8 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
 
 void SharedMailbox::begin_anew(MessageTable& fresh) {
   table_ = std::move(fresh);
-  uid_next_ = std::max(heard_next_, table_.last_uid() + 1);
+  const bool same = uid_validity_ == heard_validity_;
+  uid_next_ = std::max({same ? uid_next_ : 0, heard_next_, table_.last_uid() + 1});  // it never goes back
   uid_validity_ = heard_validity_;
 }
 

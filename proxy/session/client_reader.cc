@@ -195,8 +195,10 @@ void ClientReader::on_event(CommandParser::Event event) {
     case Event::kTooLong:
       if (uploading_) push_upload({UploadPart::Kind::kBad, parser_.problem()});
       entry.kind = Entry::Kind::kTooLong;
-      entry.command.tag = parser_.tag();
-      entry.problem = parser_.problem();
+      if (!uploading_) {  // else the upload's end is what is answered
+        entry.command.tag = parser_.tag();
+        entry.problem = parser_.problem();
+      }
       mode_ = Mode::kDead;
       break;
   }

@@ -93,7 +93,7 @@ class ClientReader final : public net::StreamHandler {
   bool eof() const { return eof_; }
   // Commands that name messages by number have been read and not been taken, or may stand in what is not
   // parsed yet.
-  bool numbers_ahead() const { return queued_by_number_ > 0 || !held_.empty(); }
+  bool numbers_ahead() const { return queued_by_number_ > 0 || !held_.empty() || !parser_.idle(); }
   // Notified when an entry or an upload part comes.
   async::WaitList& arrivals() { return arrivals_; }
 

@@ -232,7 +232,8 @@ Task<bool> ClientSession::next(Entry& entry) {
         if (end_reason_.empty()) end_reason_ = "closed by the client";
         co_return false;
       case Entry::Kind::kTooLong:
-        writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.problem);
+        if (!entry.problem.empty())
+          writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.problem);
         say_bye("Your command is too long");
         co_return false;
       case Entry::Kind::kBad:

@@ -48,9 +48,11 @@ class ClientWriter {
   // The rest of the response that is being passed on will never come.
   void abandon_response();
   // What waits to be sent, lines that wait for the end of a response and the backlog included.
-  size_t unsent() const {
+  size_t unsent() const { return unsent_ahead() + (stream_ ? deferred_.size() : 0); }
+  // The same without those lines.
+  size_t unsent_ahead() const {
     if (!stream_) return 0;
-    return stream_->unsent() + deferred_.size() + (backlog_ ? static_cast<size_t>(backlog_->size()) : 0);
+    return stream_->unsent() + (backlog_ ? static_cast<size_t>(backlog_->size()) : 0);
   }
 
   // The client reads slowly, and others wait for the connection its answers come on: until it has taken all,

@@ -94,12 +94,14 @@ Task<> SharedSession::run_again(Relayed& relayed) {
   const auto tag = turn.connection->next_tag();
   auto pieces = wire::write_command(tag, text, turn.connection->literal_form()).pieces;
   const bool alone = pieces.size() > 1;  // the server wants to be asked before each literal
-  while (alone &&
-         std::any_of(in_flight_.begin(), in_flight_.end(), [](const Relayed& one) { return one.sent; }))
-    co_await progress_.wait();
+  while (alone && any_sent()) co_await progress_.wait();
   relayed.sent = true;
   turn.connection->send(*this, tag, std::move(pieces), relayed);
-  while (alone && relayed.sent) co_await progress_.wait();
+  while (alone && any_sent()) co_await progress_.wait();
+}
+
+bool SharedSession::any_sent() const {
+  return std::any_of(in_flight_.begin(), in_flight_.end(), [](const Relayed& one) { return one.sent; });
 }
 
 // Empty: there is nothing left to be asked for.
@@ -145,10 +147,14 @@ SequenceSet SharedSession::not_delivered(const Relayed& relayed) const {
 }
 
 // Of the oldest FETCH that asked for it: servers answer one after the other.
-void SharedSession::note_delivered(uint32_t number, uint32_t uid) {
+void SharedSession::note_delivered(uint32_t number) {
   const auto& table = mailbox_->table();
+  const uint32_t uid = table.uid(number);
   for (auto& relayed : in_flight_) {
-    if (!relayed.sent || !is_fetch(relayed.verb) || !relayed.uids.contains(uid, table.last_uid())) continue;
+    if (!relayed.sent || !is_fetch(relayed.verb)) continue;
+    // Others' changes of flags are told in between.
+    if (!attributes_.has_more() && !relayed.asks_flags_only) continue;
+    if (!relayed.uids.contains(uid, table.last_uid())) continue;
     auto& ranges = relayed.delivered;
     if (!ranges.empty() && ranges.back().last == uid) continue;  // told twice
     const uint32_t before = number > 1 ? table.uid(number - 1) : 0;

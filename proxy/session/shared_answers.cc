@@ -131,6 +131,10 @@ uint32_t SharedSession::shown_as(uint32_t number) {
 
 void SharedSession::whole_fetch(const wire::Response& response) {
   const uint32_t number = response.number;
+  if (number == 0 || number > mailbox_->table().exists()) {
+    mailbox_->doubt("a FETCH response for a message that is not there");
+    return;
+  }
   auto wanted = wishes();
   const bool echoes = std::any_of(in_flight_.begin(), in_flight_.end(),
                                   [](const Relayed& one) { return one.sent && one.echo_comes; });
@@ -144,7 +148,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
   body_.clear();
   attributes_.begin(wanted);
   const bool understood = attributes_.piece(response.arguments, body_) && attributes_.complete();
-  if (!understood || number == 0 || number > mailbox_->table().exists()) {
+  if (!understood) {
     mailbox_->doubt("a FETCH response that makes no sense");
     return;
   }
@@ -176,7 +180,7 @@ void SharedSession::fetched(uint32_t number, uint32_t uid, const std::string* fl
   const auto& table = mailbox_->table();
   const bool up_to_date = view.mark() == table.changes();
   mailbox_->learn(number, uid, flags);
-  note_delivered(number, table.uid(number));
+  if (number <= table.known()) note_delivered(number);
   if (up_to_date) {
     view.told_flags(table.changes());
   } else if (flags && number <= table.known() && table.changed_after(number, view.mark())) {
@@ -215,7 +219,7 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
 // Whether a STORE of this message is under way, and nothing else that is answered by its number.
 bool SharedSession::is_echo(uint32_t number) const {
   const auto& table = mailbox_->table();
-  const uint32_t uid = table.uid(number);
+  const uint32_t uid = number <= table.known() ? table.uid(number) : 0;
   if (uid == 0) return false;
   bool stores = false;
   for (const auto& relayed : in_flight_) {

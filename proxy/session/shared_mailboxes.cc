@@ -346,7 +346,10 @@ Task<> SharedSession::restructure(Entry entry) {
   }
   // RENAME takes what is below along, DELETE leaves it (RFC 3501, 6.3.4 and 6.3.5).
   const auto& first = requests.front().key;
-  const bool takes_inferiors = command.verb == Verb::kRename;
+  // RENAME INBOX moves its messages away, leaves it empty, and does not touch what is below (6.3.5).
+  const bool empties_inbox =
+      command.verb == Verb::kRename && base::equals_ignore_case(first.mailbox, "INBOX");
+  const bool takes_inferiors = command.verb == Verb::kRename && !empties_inbox;
   const bool own =
       in_mailbox() &&
       (is_open(first) || (takes_inferiors && mailbox_->key().scope == first.scope &&
@@ -360,7 +363,7 @@ Task<> SharedSession::restructure(Entry entry) {
     co_return;
   }
   auto reply = co_await run_anywhere(command.text, std::move(hold));
-  if (own && reply.ok()) {
+  if (own && reply.ok() && !empties_inbox) {
     detach();
     vanished_ = true;
   }

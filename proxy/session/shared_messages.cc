@@ -1,5 +1,6 @@
 // SharedSession: commands on messages, from the client's numbers to the backend's UIDs.
 #include <algorithm>
+#include <array>
 
 #include "session/shared_session.h"
 #include "wire/search_keys.h"
@@ -91,7 +92,7 @@ Task<> SharedSession::forward(Entry entry) {
 
   Connection connection;
   if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
-    connection = mailbox_->shared_connection();
+    connection = current_ = mailbox_->shared_connection();
     mailbox_->worked();
   } else {
     waited = true;
@@ -109,7 +110,10 @@ Task<> SharedSession::forward(Entry entry) {
     co_await progress_.wait();
   }
   // What has gone meanwhile is not asked for.
-  if (waited) prepared = prepare(command, relayed);
+  if (waited) {
+    prepared = prepare(command, relayed);
+    while (!may_join(relayed)) co_await progress_.wait();  // somebody may have come who wants an echo
+  }
   if (prepared.answer) {
     drop(relayed);
     answer(command, *prepared.answer);
@@ -158,8 +162,29 @@ SequenceSet SharedSession::uids_meant(const SequenceSet& uids, Verb verb) const 
   const auto& table = mailbox_->table();
   const bool reads = is_fetch(verb) || wire::info(verb).family == wire::Family::kSearch;
   if (last_is_there() && reads) return table.present(uids);
-  const uint32_t star = last_is_there() ? table.uid(view.to_table(view.count())) : UINT32_MAX;
-  return table.present(uids.resolved(star));
+  if (last_is_there()) return table.present(uids.resolved(last_uid_told()));
+  if (reads) return table.present(uids.resolved(UINT32_MAX));
+  // The last message is gone: what it is the end of ends with the last one that this client knows of and is
+  // there.
+  const uint32_t last = last_uid_told();
+  SequenceSet meant;
+  for (const auto [from, to] : uids.ranges()) {
+    const bool open = from == SequenceSet::kStar || to == SequenceSet::kStar;
+    const uint32_t low = from == SequenceSet::kStar ? to : from;
+    if (!open) {
+      meant.add_range(from, to);
+    } else if (low != SequenceSet::kStar && low <= last) {
+      meant.add_range(low, last);
+    }
+  }
+  return table.present(meant);
+}
+
+// The UID of the last message that this client was told of and that is there; 0: none.
+uint32_t SharedSession::last_uid_told() const {
+  for (uint32_t number = view.count(); number > 0; --number)
+    if (const uint32_t mine = view.to_table(number)) return mailbox_->table().uid(mine);
+  return 0;
 }
 
 // What may be in flight beside the others: their answers must be told apart.
@@ -224,6 +249,8 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   relayed.renames_body_text = items->renames_body_text;
   relayed.renamed_from_0 = items->renamed_from_0;
   relayed.rest = " " + items->items;
+  constexpr std::array<std::string_view, 4> kFlagsOnly = {"(FLAGS)", "(UID)", "(UID FLAGS)", "(FLAGS UID)"};
+  relayed.asks_flags_only = std::find(kFlagsOnly.begin(), kFlagsOnly.end(), items->items) != kFlagsOnly.end();
   return {"UID FETCH " + set.text + relayed.rest, {}};
 }
 

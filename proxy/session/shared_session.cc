@@ -73,14 +73,16 @@ Task<> SharedSession::serve() {
     if (client_.state() == State::kLogout) co_return;
   }
   co_await all_answered();
+  co_await client_.wait_for_room();  // what a slow reader has not taken yet is his all the same
 }
 
 Task<> SharedSession::finish() {
   again_.cancel();
   co_await again_.join();
   detach();
+  if (const auto paused = std::exchange(paused_, nullptr)) paused->resume();
   account_->leave_connections(*this);
-  paused_.reset();
+  current_.reset();
   account_->leave(*this);
   co_return;
 }
@@ -109,14 +111,14 @@ void SharedSession::on_client_drained() noexcept {
 // the client's answers do, in a spool.
 void SharedSession::hold_back_if_slow() {
   const auto& writer = client_.writer();
-  if (writer.unsent() <= net::Stream::kHighWatermark || writer.backlogged()) return;
-  if (!in_mailbox() || !mailbox_->attached()) return;
-  const auto connection = mailbox_->shared_connection();
-  if (connection->others_wait()) {
+  // What waits for the end of a literal must not stop the literal.
+  if (writer.unsent_ahead() <= net::Stream::kHighWatermark || writer.backlogged()) return;
+  if (!current_ || current_->lost()) return;
+  if (current_->others_wait()) {
     begin_backlog();
     return;
   }
-  paused_ = connection;
+  paused_ = current_;
   paused_->pause();
 }
 
@@ -267,6 +269,7 @@ Task<SharedSession::Turn> SharedSession::turn_in(std::shared_ptr<SharedMailbox> 
     }
     if (open->attached() && open->shared_connection() == connection) {
       open->worked();
+      current_ = connection;
       co_return Turn{connection, {}};
     }
     connection->end(*this);
@@ -280,7 +283,10 @@ Task<SharedSession::Turn> SharedSession::turn_anywhere() {
     client_.waiting_for("");
     if (!found.connection) co_return Turn{nullptr, found.problem};
     auto mine = co_await found.connection->turn(*this);
-    if (mine) co_return Turn{found.connection, {}};
+    if (mine) {
+      current_ = found.connection;
+      co_return Turn{found.connection, {}};
+    }
     // It was closed meanwhile: there is another one, or a reason why not.
     if (account_->closing()) co_return Turn{nullptr, std::string(kGone)};
   }
@@ -387,7 +393,7 @@ void SharedSession::tell_known_flags() {
   if (flags_told == mailbox_->flags_version()) return;
   flags_told = mailbox_->flags_version();
   client_.writer().untagged("FLAGS " + mailbox_->flags());
-  if (!read_only)
+  if (!read_only && !mailbox_->read_only() && !mailbox_->permanent_flags().empty())
     client_.writer().untagged("OK [PERMANENTFLAGS " + mailbox_->permanent_flags() + "] Flags permitted");
 }
 

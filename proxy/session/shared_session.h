@@ -61,6 +61,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool renames_body = false;
     bool renames_body_text = false;
     bool renamed_from_0 = false;
+    bool asks_flags_only = false;  // or UID
     // For when its connection is lost in the middle: it runs again, once.
     bool lost = false;
     bool again = false;
@@ -142,6 +143,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void tell_flags();
   void told_flags_of(uint32_t uid);
   bool numbers_open() const;
+  uint32_t last_uid_told() const;
   bool in_mailbox() const { return mailbox_ != nullptr; }
   bool is_open(const mailbox::MailboxKey& key) const { return in_mailbox() && mailbox_->key() == key; }
   void detach();
@@ -172,7 +174,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   async::Task<> run_again(Relayed& relayed);
   std::string text_again(Relayed& relayed) const;
   wire::SequenceSet not_delivered(const Relayed& relayed) const;
-  void note_delivered(uint32_t number, uint32_t uid);
+  void note_delivered(uint32_t number);
+  bool any_sent() const;
 
   // shared_answers.cc
   void on_untagged(const wire::Response& response,
@@ -248,6 +251,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   uint64_t passed_ = 0;  // untagged responses, in all
   async::WaitList progress_;
   async::TaskScope again_;  // for run_lost_again()
+  Connection current_;      // whose turn it was last: what comes on it is this client's
   Connection paused_;       // for this client's sake
   // Of the FETCH response that is on its way.
   wire::FetchAttributes attributes_;

@@ -61,7 +61,7 @@ std::string_view take_atom(std::string_view text, size_t& at) {
 void FetchAttributes::begin(FetchWishes wishes) {
   wishes_ = wishes;
   place_ = Place::kBeginning;
-  has_flags_ = false;
+  has_flags_ = has_more_ = false;
   uid_ = 0;
   attributes_ = 0;
   depth_ = 0;
@@ -121,6 +121,8 @@ bool FetchAttributes::read_attribute(std::string_view text, size_t& at, Out& out
   } else if (base::equals_ignore_case(name, "FLAGS")) {
     if (!read_flags(text, at)) return false;
     if (!wishes_.flags) return true;
+  } else {
+    has_more_ = true;
   }
   if (attributes_++ > 0) out += ' ';
   const std::string_view renamed = new_name(name);

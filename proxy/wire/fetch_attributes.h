@@ -40,6 +40,7 @@ class FetchAttributes {
     return flags_;
   }  // "(\\Seen foo)" as the backend wrote it; if has_flags()
   bool has_flags() const { return has_flags_; }
+  bool has_more() const { return has_more_; }  // than FLAGS and UID: no change of flags that nobody asked for
   uint32_t attributes() const { return attributes_; }  // how many went to the client so far
   // All attributes so far were taken out: "()" would be left.
   bool nothing_left() const { return attributes_ == 0; }
@@ -76,6 +77,7 @@ class FetchAttributes {
   FetchWishes wishes_;
   Place place_ = Place::kBroken;  // until begin()
   bool has_flags_ = false;
+  bool has_more_ = false;
   uint32_t uid_ = 0;
   uint32_t attributes_ = 0;
   size_t depth_ = 0;

@@ -182,8 +182,9 @@ SessionAudit::Problem SessionAudit::behind(const OpenMailbox& box, Moment then) 
   const uint32_t there = box.history->alive_since(then);
   if (picture.exists() < there)
     return fmt::format("{} messages are known, and {} are there for long enough", picture.exists(), there);
-  const bool held_back = std::ranges::any_of(running_, [](const Running& running) {
-    if (!running.is_delivered()) return false;
+  const bool held_back = std::ranges::any_of(running_, [this](const Running& running) {
+    // Half a command may be one by number.
+    if (!running.is_delivered()) return !running.part_ends.empty() && running.starts < delivered_;
     if (running.command->malformed) return true;  // it may look like a FETCH
     // COPY and MOVE for the client's sake, and UID SEARCH where its keys are numbers.
     return running.command->by_number() || (running.command->verb == Verb::kUidSearch && running.highest > 0);

@@ -48,6 +48,7 @@ struct Running {
 
   CommandPtr command;
   uint64_t begins = 0;              // so many octets of the connection make it known to the proxy
+  uint64_t starts = 0;              // its first octet, of the connection
   std::vector<uint64_t> part_ends;  // of the parts sent so far: octets of the connection
   size_t go_aheads = 0;
   std::optional<Moment> delivered;  // with its last octet

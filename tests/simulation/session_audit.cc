@@ -36,6 +36,7 @@ void SessionAudit::sends(const CommandPtr& command, std::string_view part) {
     // APPEND is dealt with before its message has come.
     running->begins = sent_ + (command->verb == Verb::kAppend ? part.find('\n') + 1 : part.size());
   }
+  if (running->part_ends.empty()) running->starts = sent_;
   sent_ += part.size();
   running->part_ends.push_back(sent_);
 }
