@@ -159,7 +159,7 @@ base::Instant SharedMailbox::yields_at() const {
 }
 
 bool SharedMailbox::may_yield() const {
-  return attached_ && yields_ && wanted_since_ && now() >= yields_at();
+  return attached_ && yields_ && wanted_since_ && (yielding_ || now() >= yields_at());
 }
 
 bool SharedMailbox::may_let_go() const {

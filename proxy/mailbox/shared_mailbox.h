@@ -276,6 +276,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool connection_wanted_ = false;
   int lost_attaches_ = 0;  // in a row: attach() lost its connection in the middle
   bool yields_ = false;    // registered with the arbiter
+  bool yielding_ = false;  // its lease is being given back
   size_t lightly_held_ = 0;
   size_t copies_ = 0;
   std::optional<base::Instant> wanted_since_;  // by another holder, the lease

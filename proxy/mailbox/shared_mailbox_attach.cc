@@ -266,6 +266,7 @@ Task<> SharedMailbox::let_go() {
   const auto connection = connection_;
   // Whoever waited for the lease may have given up meanwhile.
   if (wanted_since_ && !account_.workplace().arbiter().is_wanted(holder_)) wanted_since_.reset();
+  yielding_ = may_yield();  // from here on it is not idle any more
   if (!may_let_go()) co_return;
   auto mine = co_await connection->turn(*this);
   if (!mine) co_return;
@@ -314,6 +315,7 @@ Task<> SharedMailbox::deselect(std::shared_ptr<SharedConnection> connection) {
 void SharedMailbox::suspended() {
   attached_ = false;
   wanted_since_.reset();
+  yielding_ = false;
   connection_wanted_ = false;
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
@@ -336,6 +338,7 @@ void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   connection_.reset();
   attached_ = connection_wanted_ = contradicted_ = false;
   wanted_since_.reset();
+  yielding_ = false;
   account_.workplace().arbiter().release(holder_, key_);
   // The proxy does not fight with a session outside it, which may have severed this one.
   visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));
