@@ -118,8 +118,9 @@ bool MailboxArbiter::closes_cycle(const Ticket& ticket) const {
     to_visit.pop_back();
     for (const auto& request : current.requests) {
       for_each_blocker(current, request, [&](const Hold& hold) {
+        if (yields_.contains(hold.holder)) return;
         if (hold.holder == ticket.holder) found = true;
-        if (yields_.contains(hold.holder) || !seen.insert(hold.holder).second) return;
+        if (!seen.insert(hold.holder).second) return;
         const auto [first, last] = waits_of_.equal_range(hold.holder);
         for (auto wait = first; wait != last; ++wait) to_visit.push_back(wait->second.get());
       });

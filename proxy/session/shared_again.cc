@@ -146,24 +146,24 @@ SequenceSet SharedSession::not_delivered(const Relayed& relayed) const {
   return left;
 }
 
-// Of the oldest FETCH that asked for it: servers answer one after the other.
+// Of the oldest command in flight, if it is a FETCH that asked for it: servers answer one after the other. Where
+// they do not, it is fetched twice, which harms nobody.
 void SharedSession::note_delivered(uint32_t number) {
   const auto& table = mailbox_->table();
   const uint32_t uid = table.uid(number);
-  for (auto& relayed : in_flight_) {
-    if (!relayed.sent || !is_fetch(relayed.verb)) continue;
-    // Others' changes of flags are told in between.
-    if (!attributes_.has_more() && !relayed.asks_flags_only) continue;
-    if (!relayed.uids.contains(uid, table.last_uid())) continue;
-    auto& ranges = relayed.delivered;
-    if (!ranges.empty() && ranges.back().last == uid) continue;  // told twice
-    const uint32_t before = number > 1 ? table.uid(number - 1) : 0;
-    if (!ranges.empty() && before != 0 && ranges.back().last == before) {
-      ranges.back().last = uid;
-    } else {
-      ranges.push_back({uid, uid});
-    }
+  const auto oldest =
+      std::find_if(in_flight_.begin(), in_flight_.end(), [](const Relayed& one) { return one.sent; });
+  if (oldest == in_flight_.end() || !is_fetch(oldest->verb) || !oldest->uids.contains(uid, table.last_uid()))
     return;
+  // Others' changes of flags are told in between, without UIDs.
+  const bool as_asked = attributes_.has_more() || oldest->asks_flags_only;
+  if (!as_asked || (oldest->wants_uid && attributes_.uid() == 0)) return;
+  auto& ranges = oldest->delivered;
+  const uint32_t before = number > 1 ? table.uid(number - 1) : 0;
+  if (!ranges.empty() && before != 0 && ranges.back().last == before) {
+    ranges.back().last = uid;
+  } else if (ranges.empty() || ranges.back().last != uid) {
+    ranges.push_back({uid, uid});
   }
 }
 

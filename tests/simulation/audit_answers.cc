@@ -122,10 +122,17 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   return problem ? name + ": " + *problem : problem;
 }
 
+// The proxy may hear of it a little later.
+size_t SessionAudit::cuts_during(const Running& running) const {
+  const auto since = context_.world.moments.at(running.delivered->time - base::Millis(100));
+  return context_.world.cuts_since(user(), since);
+}
+
 // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price, nor waited for
 // longer than a second.
 bool SessionAudit::was_answered_without_backend(const Running& running) {
-  const bool attached = running.attached && context_.is_attached(*open_->history);
+  const bool attached =
+      running.attached && context_.is_attached(*open_->history) && cuts_during(running) == 0;
   return !attached || now().time - running.delivered->time >= base::Millis(1'000);
 }
 
@@ -144,6 +151,11 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   // Who has finished sending is not waited for.
   const bool given_up = reply.code == "INUSE" || reply.code == "UNAVAILABLE";
   if (given_up && (leaving_ || context_.world.ending)) return std::nullopt;
+  // What may be repeated is, once.
+  if (reply.code == "UNAVAILABLE" && shared && running.is_delivered()) {
+    const bool repeats = command.info().repeatable && command.info().uses_numbers;
+    if (cuts_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
+  }
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (opens && !shared && reply.code == "INUSE") return std::nullopt;

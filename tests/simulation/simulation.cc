@@ -42,6 +42,7 @@ Simulation::Simulation(const RunOptions& options)
       network_(world_),
       backend_(world_, network_, server_options(quirks_, users_)),
       history_(backend_.server().store(), world_.moments) {
+  rules_.cuts = rules_.shared() && world_.random.percent(30);
   habits_.rules = rules_;
   habits_.mailboxes = kMailboxes;
   habits_.new_token = [tokens = 0U]() mutable { return token(++tokens); };
@@ -57,7 +58,8 @@ Simulation::Simulation(const RunOptions& options)
     backend_.notify_soon();
   });
   proxy_ = std::make_unique<ProxyWorker>(world_, backend_, proxy_config(rules_));
-  agent_ = std::make_unique<OtherAgent>(world_, history_, backend_.server().store(), habits_, users_);
+  agent_ = std::make_unique<OtherAgent>(world_, history_, backend_.server().store(), habits_, users_,
+                                        [this](const auto& user) { return backend_.cut_one(user); });
 
   MailClient::Surroundings around{
       .audit = {world_, history_, promises_, rules_,
@@ -80,9 +82,9 @@ Simulation::Simulation(const RunOptions& options)
 Simulation::~Simulation() = default;
 
 std::string Simulation::describe() const {
-  return fmt::format("seed={} access={} users={} clients={} {}", options_.seed,
+  return fmt::format("seed={} access={} users={} clients={}{} {}", options_.seed,
                      rules_.shared() ? "shared" : "exclusive", users_.size(), clients_.size(),
-                     simulation::describe(quirks_));
+                     rules_.cuts ? " cuts" : "", simulation::describe(quirks_));
 }
 
 std::string Simulation::report() const {

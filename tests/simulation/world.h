@@ -2,7 +2,11 @@
 // thing that went wrong. Owned by the Simulation; outlives everything else of it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "simulation/dialogue.h"
 #include "simulation/moment.h"
@@ -21,7 +25,14 @@ struct World {
   Moments moments;
   Verdict verdict;
   bool ending = false;  // the proxy is shutting down: it waits for nothing any more
-  uint64_t steps = 0;   // commands of clients and events at the server, so far
+  // When connections of the user to the backend were cut.
+  std::map<std::string, std::vector<Moment>> cuts;
+  size_t cuts_since(const std::string& user, Moment then) const {
+    const auto found = cuts.find(user);
+    if (found == cuts.end()) return 0;
+    return static_cast<size_t>(std::ranges::count_if(found->second, [&](Moment cut) { return cut >= then; }));
+  }
+  uint64_t steps = 0;  // commands of clients and events at the server, so far
 };
 
 }  // namespace imapmux::simulation

@@ -452,6 +452,86 @@ TEST_F(ArbiterTest, GivingBackWhileWaitingKeepsTheWait) {
   EXPECT_EQ(granted, "2 ");
 }
 
+TEST_F(ArbiterTest, WhoGivesBackIsToldThatSomebodyWaits) {
+  std::string told;
+  arbiter.yields(1, [&] { told += "1 "; });
+  arbiter.yields(2, [&] { told += "2 "; });
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  ASSERT_EQ(select(2, "b"), Verdict::kGranted);
+  EXPECT_EQ(told, "");
+  ASSERT_EQ(select(3, "a"), Verdict::kWaiting);
+  EXPECT_EQ(told, "1 ");
+  EXPECT_TRUE(arbiter.is_wanted(1));
+  EXPECT_FALSE(arbiter.is_wanted(2));
+  EXPECT_FALSE(arbiter.is_wanted(3));
+  arbiter.yields_no_more(1);
+  ASSERT_EQ(select(4, "a"), Verdict::kWaiting);
+  EXPECT_EQ(told, "1 ");
+}
+
+TEST_F(ArbiterTest, WhoIsServedWhileOthersWaitIsToldSoAtOnce) {
+  std::string told;
+  arbiter.yields(2, [&] { told += granted + "then 2"; });
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  ASSERT_EQ(select(2, "a"), Verdict::kWaiting);
+  ASSERT_EQ(select(3, "a"), Verdict::kWaiting);
+  EXPECT_EQ(told, "");
+  arbiter.release_all(1);
+  EXPECT_EQ(told, "2 then 2");
+}
+
+TEST_F(ArbiterTest, AGentleWaitMakesNobodyGiveBack) {
+  std::string told;
+  arbiter.yields(1, [&] { told += "1 "; });
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  auto poll = ticket(2, {{key("a"), kSelect}});
+  poll->manner = Ticket::Manner::kGentle;
+  ASSERT_EQ(arbiter.request(poll), Verdict::kWaiting);
+  EXPECT_EQ(told, "");
+  EXPECT_FALSE(arbiter.is_wanted(1));
+}
+
+TEST_F(ArbiterTest, AWaitForOneWhoGivesBackClosesNoCycle) {
+  arbiter.yields(1, [] {});
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  ASSERT_EQ(select(2, "b"), Verdict::kGranted);
+  ASSERT_EQ(append(1, "b"), Verdict::kWaiting);
+  EXPECT_EQ(append(2, "a"), Verdict::kWaiting);
+  arbiter.release(1, key("a"));
+  EXPECT_EQ(granted, "2 ");
+}
+
+// COPYs of two users, each between what it has and what the other one has.
+TEST_F(ArbiterTest, TwoWhoAskForBothAndGiveBackMeanwhileComeToAnEnd) {
+  arbiter.yields(1, [] {});
+  arbiter.yields(2, [] {});
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  ASSERT_EQ(select(2, "b"), Verdict::kGranted);
+  ASSERT_EQ(request(1, {{key("a"), kSelect}, {key("b"), kAppend}}, Place::kAsHolder), Verdict::kWaiting);
+  ASSERT_EQ(request(2, {{key("b"), kSelect}, {key("a"), kAppend}}, Place::kAsHolder), Verdict::kWaiting);
+  arbiter.release(1, key("a"));
+  EXPECT_EQ(granted, "2 ");
+  arbiter.release(2, key("a"));
+  EXPECT_EQ(granted, "2 ");
+  arbiter.release(2, key("b"));
+  EXPECT_EQ(granted, "2 1 ");
+  arbiter.release_all(1);
+  expect_empty();
+}
+
+TEST_F(ArbiterTest, OneHolderMayWaitForSeveralThings) {
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  ASSERT_EQ(select(2, "b"), Verdict::kGranted);
+  const auto first = ticket(3, {{key("a"), kAppend}});
+  const auto second = ticket(3, {{key("b"), kAppend}});
+  ASSERT_EQ(arbiter.request(first), Verdict::kWaiting);
+  ASSERT_EQ(arbiter.request(second), Verdict::kWaiting);
+  EXPECT_TRUE(arbiter.withdraw(first));
+  EXPECT_EQ(arbiter.waiting(), 1U);
+  arbiter.release_all(2);
+  EXPECT_EQ(granted, "3 ");
+}
+
 TEST_F(ArbiterTest, TheSnapshotTellsWhoHoldsAndHowManyWait) {
   ASSERT_EQ(request(1, {{key("a"), kSelect}, {key("b"), kAppend}}), Verdict::kGranted);
   ASSERT_EQ(select(2, "a"), Verdict::kWaiting);

@@ -121,7 +121,7 @@ TEST(ClientUploadTest, TooLongACommandInAnUploadEndsIt) {
   h.say("a1 APPEND box {2+}\r\nab" + std::string(300, 'x') + "\r\na2 NOOP\r\n");
   const auto all = h.take_all();
   EXPECT_NE(all.find("upload bad: Command too long\n"), std::string::npos) << all;
-  EXPECT_NE(all.find(" too long: Command too long\n"), std::string::npos) << all;
+  EXPECT_NE(all.find(" too long: \n"), std::string::npos) << all;  // the upload's end is answered, once
   EXPECT_EQ(all.find("a2"), std::string::npos) << all;
 }
 
