@@ -11,6 +11,7 @@ using base::Millis;
 
 // For a server that has to be told that its connection is no longer wanted.
 constexpr Millis kBurialLogout{1'000};
+constexpr Millis kLookAgain{20};
 constexpr Millis kBurialClose{2'000};
 
 }  // namespace
@@ -132,6 +133,8 @@ Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done)
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
   co_await tasks_.join();
   co_await shared_accounts_.close_all();
+  // Who reads slowly gets the end of his answer all the same.
+  while (loop_.lingers_with_unsent() && loop_.now() < deadline) co_await async::sleep_for(kLookAgain);
   done->set_value();
 }
 

@@ -32,6 +32,12 @@ EventLoop::EventLoop()
   set_now(base::Instant(base::Millis(uv_now(&loop_))));
 }
 
+bool EventLoop::lingers_with_unsent() const {
+  bool any = false;
+  lingering_.for_each([&](const Lingering& socket) { any = any || socket.has_unsent(); });
+  return any;
+}
+
 EventLoop::~EventLoop() {
   {
     const std::lock_guard lock(mutex_);

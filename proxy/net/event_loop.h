@@ -30,6 +30,7 @@ class Flushable : public base::ListNode {
 class Lingering : public base::ListNode {
  public:
   virtual void close_now() = 0;
+  virtual bool has_unsent() const = 0;
 
  protected:
   ~Lingering() = default;
@@ -64,6 +65,8 @@ class EventLoop final : public async::Scheduler {
 
   uv_loop_t* uv() { return &loop_; }
   void add_flushable(Flushable& stream) { dirty_.push_back(stream); }
+  // Some of them still have octets that the kernel has not taken.
+  bool lingers_with_unsent() const;
   void add_lingering(Lingering& socket) { lingering_.push_back(socket); }
   // One chunk at a time: valid until the next wait.
   char* read_buffer() { return read_buffer_.get(); }

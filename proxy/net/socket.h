@@ -21,6 +21,7 @@ struct TcpStream::Socket final : Lingering {
   static Socket* make(EventLoop& loop, SocketKind kind);
   void close();  // frees itself later
   void close_now() override { close(); }
+  bool has_unsent() const override { return !all_sent_; }
   // Sends `rest`, then shuts down and reads on until the peer has closed, at most 2 s after the peer has
   // taken something: closing a socket that has unread octets resets it, and the peer would lose our last
   // words.
