@@ -83,7 +83,6 @@ Task<> SharedMailbox::attach() {
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
   gave_up_ = false;
-  bool lost = false;
   try {
     refusal = co_await take_place(kind);
     if (!refusal) {
@@ -93,8 +92,8 @@ Task<> SharedMailbox::attach() {
     }
   } catch (const net::ConnectionLost&) {
     refusal = kGone;
-    lost = true;
   }
+  const bool lost = refusal == kGone;
   last_visit_ = now();
   if (refusal) {
     suspended();

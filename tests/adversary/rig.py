@@ -253,17 +253,17 @@ class Client:
 
     def rest(self, timeout=5):
         self.s.settimeout(timeout)
-        out = self.buf
+        out = bytearray(self.buf)
         try:
             while True:
                 d = self.s.recv(65536)
                 if not d:
-                    return out, "eof"
+                    return bytes(out), "eof"
                 out += d
         except socket.timeout:
-            return out, "open"
+            return bytes(out), "open"
         except OSError as e:
-            return out, "reset"
+            return bytes(out), "reset"
 
     def rst(self):
         self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
