@@ -146,8 +146,8 @@ SequenceSet SharedSession::not_delivered(const Relayed& relayed) const {
   return left;
 }
 
-// Of the oldest command in flight, if it is a FETCH that asked for it: servers answer one after the other. Where
-// they do not, it is fetched twice, which harms nobody.
+// Of the oldest command in flight, if it is a FETCH that asked for it: servers answer one after the other.
+// Where they do not, it is fetched twice, which harms nobody.
 void SharedSession::note_delivered(uint32_t number) {
   const auto& table = mailbox_->table();
   const uint32_t uid = table.uid(number);
