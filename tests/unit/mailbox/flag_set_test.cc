@@ -36,5 +36,18 @@ TEST(FlagSet, StoreReplacesAddsAndRemoves) {
   EXPECT_EQ(before.after(FlagOperation::kReplace, set("(\\Draft)")).to_string(), "(\\Draft \\Recent)");
 }
 
+TEST(FlagSet, AnyNumberOfKeywordsInAnyOrderIsOneSet) {
+  std::string forwards = "(";
+  std::string backwards = "(";
+  for (int n = 0; n < 20'000; ++n) forwards += "key" + std::to_string(n) + " KEY" + std::to_string(n) + " ";
+  for (int n = 20'000; n-- > 0;) backwards += "Key" + std::to_string(n) + " ";
+  forwards.back() = backwards.back() = ')';
+  const auto a = FlagSet::parse(forwards);
+  const auto b = FlagSet::parse(backwards);
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(*a, *b);
+  EXPECT_EQ(a->after(wire::FlagOperation::kAdd, *b), *a);
+}
+
 }  // namespace
 }  // namespace imapmux::mailbox

@@ -45,6 +45,13 @@ TEST(MessageTable, SetsOfUidsBeginAndEndWithMessagesThatAreThere) {
   EXPECT_EQ(present(MessageTable(), "1:*,*,1:5"), "");
 }
 
+TEST(MessageTable, MoreMessagesThanAnyMailboxHasAreNotBelieved) {
+  auto table = table_of({1, 3});
+  EXPECT_FALSE(table.grow_to(4'294'967'295));
+  EXPECT_EQ(table.exists(), 2);
+  EXPECT_TRUE(table.grow_to(3));
+}
+
 TEST(MessageTable, AMessageIsKnownWhenItsUidAndThoseBeforeItAre) {
   MessageTable table;
   ASSERT_TRUE(table.grow_to(3));
