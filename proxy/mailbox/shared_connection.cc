@@ -241,7 +241,7 @@ Task<> SharedConnection::ship(std::shared_ptr<SharedConnection> self, std::strin
     }
     self->connection_->command_completed();
   } catch (const net::ConnectionLost&) {
-    // Whoever waits for the answer is told.
+    co_return;  // whoever waits for the answer is told
   }
 }
 

@@ -72,7 +72,7 @@ Task<> SharedMailbox::keep() {
     try {
       co_await step();
     } catch (const net::ConnectionLost&) {
-      // on_connection_lost() has seen to it.
+      continue;  // on_connection_lost() has seen to it
     }
   }
   account_.workplace().arbiter().yields_no_more(holder_);
