@@ -11,8 +11,9 @@ using base::Millis;
 
 // For a server that has to be told that its connection is no longer wanted.
 constexpr Millis kBurialLogout{1'000};
-constexpr Millis kLookAgain{20};
 constexpr Millis kBurialClose{2'000};
+// At the end of the process, whether lingering sockets have sent all.
+constexpr Millis kLookAgain{20};
 
 }  // namespace
 

@@ -134,7 +134,7 @@ struct Limits {
 struct TlsItem {
   enum class Kind : uint8_t { kIdentity, kAuthorities, kCiphers };
   Kind kind = Kind::kIdentity;
-  std::string path;         // its name in messages: "listeners[0].client_ca"
+  std::string path;         // its name in messages: "listeners#1.client_ca"
   std::string value;        // a PEM file, or ciphers
   std::string private_key;  // of an identity, a PEM file
   Place place;

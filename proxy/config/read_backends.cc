@@ -253,8 +253,8 @@ void settle_access(const Map& map, Backend& backend) {
 // What is no mistake to the letter, but hardly what was meant.
 void warn_of_sharing(const Map& map, const Backend& backend) {
   if (backend.access != MailboxAccess::kShared) {
-    for (const std::string_view key :
-         {"min_hold", "linger", "credential_ttl", "account_linger", "share_credentials"}) {
+    for (const std::string_view key : {"yield_after", "max_hold", "min_hold", "linger", "credential_ttl",
+                                       "account_linger", "share_credentials"}) {
       if (const Value* value = map.find(key)) value->warning("only mailbox_access: shared uses it");
     }
     return;

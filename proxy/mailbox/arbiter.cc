@@ -45,6 +45,12 @@ LeaseKind stronger(LeaseKind a, LeaseKind b) {
   return weight(a) < weight(b) ? b : a;
 }
 
+std::set<std::string> scopes_of(const MailboxArbiter::Ticket& ticket) {
+  std::set<std::string> scopes;
+  for (const auto& request : ticket.requests) scopes.insert(request.key.scope);
+  return scopes;
+}
+
 }  // namespace
 
 template <class Visit>
@@ -147,9 +153,7 @@ void MailboxArbiter::grant(Ticket& ticket) {
 void MailboxArbiter::enqueue(const std::shared_ptr<Ticket>& ticket) {
   ticket->state = Ticket::State::kWaiting;
   waits_of_.emplace(ticket->holder, ticket);
-  std::set<std::string> scopes;
-  for (const auto& request : ticket->requests) scopes.insert(request.key.scope);
-  for (const auto& scope : scopes) scopes_[scope].waiting.push_back(ticket);
+  for (const auto& scope : scopes_of(*ticket)) scopes_[scope].waiting.push_back(ticket);
 }
 
 void MailboxArbiter::dequeue(const Ticket& ticket) {
@@ -163,16 +167,6 @@ void MailboxArbiter::dequeue(const Ticket& ticket) {
     if (scope->second.waiting.empty() && scope->second.mailboxes.empty()) scopes_.erase(scope);
   }
 }
-
-namespace {
-
-std::set<std::string> scopes_of(const MailboxArbiter::Ticket& ticket) {
-  std::set<std::string> scopes;
-  for (const auto& request : ticket.requests) scopes.insert(request.key.scope);
-  return scopes;
-}
-
-}  // namespace
 
 MailboxArbiter::Verdict MailboxArbiter::request(const std::shared_ptr<Ticket>& ticket) {
   Outcome outcome;

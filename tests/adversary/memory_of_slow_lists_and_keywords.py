@@ -1,7 +1,7 @@
 """unbounded memory: argv[1] keywords | list"""
 import os, sys, time, threading
 import rig
-BINARY = os.environ.get("IMAPMUX_RELEASE") or sys.exit(0)
+BINARY = os.environ["IMAPMUX"]
 what = sys.argv[1]
 def handler(c, tag, verb, rest):
     ok = tag + b" OK done\r\n"

@@ -1,5 +1,5 @@
 """D has INBOX open, and asks for a huge LIST (on the second connection), which it does not read. C's FETCH on the mailbox's
-connection has to go on."""
+connection has to go on. argv[1]: whether D stays or vanishes."""
 import os, sys, time, threading
 import rig
 BINARY = os.environ["IMAPMUX"]
@@ -30,6 +30,8 @@ try:
     c.cmd("SELECT INBOX"); d.cmd("SELECT INBOX")
     c.send("f FETCH 1 BODY[]\r\n"); begin.wait(5)
     d.send('l LIST "" *\r\n'); time.sleep(2)
+    if sys.argv[1] == "vanishes":
+        d.s.close(); time.sleep(1)
     print("backend connections", len(b.conns), "rss", m.rss())
     go.set()
     try:
