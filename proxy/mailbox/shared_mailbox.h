@@ -227,6 +227,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // shared_mailbox_attach.cc
   async::Task<> attach();
   async::Task<Refusal> take_place(LeaseKind kind);
+  bool is_wanted_elsewhere() const;
   async::Task<Refusal> select(LeaseKind kind);
   async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                       bool& open);

@@ -132,14 +132,21 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
   const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
-  auto found = co_await account_.connection_for(*this, manner, [this] {
-    gave_up_ = closing_ || set_aside() || !wanted();
+  const auto leased = now();
+  auto found = co_await account_.connection_for(*this, manner, [this, leased] {
+    // A lease that finds no connection is not kept from others who wait for it.
+    const bool in_vain = now() - leased >= config().min_hold && is_wanted_elsewhere();
+    gave_up_ = closing_ || set_aside() || !wanted() || in_vain;
     return gave_up_;
   });
   if (!found.connection) co_return found.problem;
   connection_ = std::move(found.connection);
   connection_->attach(this);
   co_return std::nullopt;
+}
+
+bool SharedMailbox::is_wanted_elsewhere() const {
+  return yields_ && account_.workplace().arbiter().is_wanted(holder_);
 }
 
 // In a turn of its own. Nothing: what the backend has is in the table now, and the views know the difference.

@@ -118,7 +118,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
-  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name);
+  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name,
+             const auth::CredentialCache::Digest& digest);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
