@@ -98,6 +98,7 @@ std::string to_json(const session::Snapshot& snapshot) {
                     {"workers", snapshot.workers},
                     {"clients", snapshot.clients},
                     {"sessions_total", snapshot.sessions_total},
+                    {"clients_refused", snapshot.clients_refused},
                     {"logins", snapshot.logins},
                     {"logins_refused", snapshot.logins_refused},
                     {"logins_unavailable", snapshot.logins_unavailable},

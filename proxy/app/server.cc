@@ -107,6 +107,7 @@ session::Snapshot Server::snapshot() {
   const auto& counters = shared_.counters;
   all.clients = counters.clients;
   all.sessions_total = counters.sessions;
+  all.clients_refused = counters.clients_refused;
   all.logins = counters.logins;
   all.logins_refused = counters.logins_refused;
   all.logins_unavailable = counters.logins_unavailable;

@@ -49,37 +49,38 @@ void Worker::accept(const std::string& listener, std::unique_ptr<net::TcpStream>
   const auto* settings = service_->listener(listener);
   auto place = session::ClientPlace::take(shared_.counters.clients, service_->config->limits.max_clients);
   if (!settings || !place || stopping_) {
+    if (!place) shared_.counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
     // Before a TLS handshake nothing can be said.
     if (settings && settings->tls != config::ListenerTls::kImplicit)
       stream->write("* BYE [UNAVAILABLE] Too many connections, try again later\r\n");
     return;
   }
-  tasks_.spawn(serve(service_, listener, std::move(stream), std::move(place)));
+  session::ClientPlaces places;
+  places.total = std::move(place);
+  tasks_.spawn(serve(service_, listener, std::move(stream), std::move(places)));
 }
 
 Task<> Worker::serve(session::ServicePtr service, std::string listener,
-                     std::unique_ptr<net::TcpStream> stream, session::ClientPlace place) {
+                     std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places) {
   shared_.counters.sessions.fetch_add(1, std::memory_order_relaxed);
-  session::ClientSession session(*this, service, *service->listener(listener), std::move(stream));
-  co_await run(session, std::move(place));
+  session::ClientSession session(*this, service, *service->listener(listener), std::move(stream),
+                                 std::move(places));
+  co_await run(session);
 }
 
 Task<> Worker::serve_handed_over(session::HandedOver client) {
-  auto place = std::move(client.place);
   session::ClientSession session(*this, std::move(client));
-  co_await run(session, std::move(place));
+  co_await run(session);
 }
 
-Task<> Worker::run(session::ClientSession& session, session::ClientPlace place) {
+Task<> Worker::run(session::ClientSession& session) {
   add(session);
   if (stopping_) session.shut_down();
   co_await session.run();
   session.unlink();
   session_ended_.notify_all();
   if (!session.handed_over()) co_return;
-  auto client = session.take_hand_over();
-  client.place = std::move(place);
-  hand_over(session.destination(), std::move(client));
+  hand_over(session.destination(), session.take_hand_over());
 }
 
 Task<> Worker::close_for_good(session::Seat seat) {

@@ -58,10 +58,10 @@ class Worker final : private session::Host {
 
   void accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream);
   async::Task<> serve(session::ServicePtr service, std::string listener,
-                      std::unique_ptr<net::TcpStream> stream, session::ClientPlace place);
+                      std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places);
   async::Task<> close_for_good(session::Seat seat);
   async::Task<> serve_handed_over(session::HandedOver client);
-  async::Task<> run(session::ClientSession& session, session::ClientPlace place);
+  async::Task<> run(session::ClientSession& session);
   async::Task<> wind_down(base::Millis grace, std::shared_ptr<std::promise<void>> done);
   async::Task<> stop_when_empty();
 

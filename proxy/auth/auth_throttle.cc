@@ -67,12 +67,6 @@ class FailureCounts {
   std::unordered_map<std::string, std::list<Entry>::iterator> index_;
 };
 
-// Whoever has one IPv6 address has its whole /64 network.
-std::string address_key(const base::IpAddress& address) {
-  const auto& bytes = address.bytes();
-  return std::string(bytes.begin(), address.is_v4() ? bytes.end() : bytes.begin() + 8);
-}
-
 std::string user_key(std::string_view user) {
   return base::lower(user.substr(0, kLongestKey));
 }
@@ -85,7 +79,7 @@ base::Millis delay_of(int64_t failures, base::Millis base) {
 }
 
 std::string pair_key(const std::optional<base::IpAddress>& address, std::string_view user) {
-  return (address ? address_key(*address) : std::string()) + '\0' + user_key(user);
+  return (address ? address->party() : std::string()) + '\0' + user_key(user);
 }
 
 }  // namespace
@@ -107,7 +101,7 @@ base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::s
   int64_t failures = of_user.failures;
   FailureCounts::Entry* of_address = nullptr;
   if (address) {
-    of_address = &state_->addresses.note(address_key(*address), now);
+    of_address = &state_->addresses.note(address->party(), now);
     failures = std::max(failures, of_address->failures);
   }
   const auto delay = delay_of(failures, base);
@@ -119,7 +113,7 @@ base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::s
 base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::string_view user,
                                  base::Millis base, base::Instant now) {
   const std::lock_guard lock(state_->mutex);
-  auto* of_address = address ? state_->addresses.find(address_key(*address)) : nullptr;
+  auto* of_address = address ? state_->addresses.find(address->party()) : nullptr;
   // Guessers must not lock out the owner, who has been here before.
   const bool is_friend = state_->friends.find(pair_key(address, user)) != nullptr;
   auto* of_user = is_friend ? nullptr : state_->users.find(user_key(user));
@@ -135,7 +129,7 @@ base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::st
 void AuthThrottle::succeeded(std::optional<base::IpAddress> address, std::string_view user) {
   const std::lock_guard lock(state_->mutex);
   state_->users.forget(user_key(user));
-  if (address) state_->addresses.forget(address_key(*address));
+  if (address) state_->addresses.forget(address->party());
   state_->friends.note(pair_key(address, user), {});
 }
 

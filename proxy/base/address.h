@@ -33,6 +33,9 @@ class IpAddress {
   bool is_loopback() const;
   std::string to_string() const;
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+  // What limits and delays per address count by: an IPv4 address, or the /64 network of an IPv6 address,
+  // since whoever has one of its addresses has all of them. Octets; keys of both kinds are never equal.
+  std::string party() const;
   friend bool operator==(const IpAddress&, const IpAddress&) = default;
 
  private:

@@ -117,6 +117,8 @@ struct ProtocolTrace {
 
 struct Limits {
   uint32_t max_clients = 10'000;
+  uint32_t max_clients_per_address = 100;       // 0 = no limit
+  uint32_t max_clients_per_user = 0;            // logged in; 0 = no limit
   std::vector<base::Network> trusted_networks;  // default 127.0.0.0/8
   uint64_t max_command_size = 64ULL * 1024;
   uint64_t max_message_size = 64ULL * 1024 * 1024;

@@ -49,7 +49,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
  public:
   // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS.
   ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
-                std::unique_ptr<net::Stream> stream);
+                std::unique_ptr<net::Stream> stream, ClientPlaces places);
   // A client that another worker hands over, whose login is to be decided here.
   ClientSession(Host& host, HandedOver client);
   ~ClientSession();
@@ -105,6 +105,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> before_login();
   async::Task<> start_tls(const Entry& entry);
   async::Task<> start_tls_now();
+  bool admit();
   void greet();
   std::string capabilities_before_login() const;
   bool login_allowed() const;
@@ -118,6 +119,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
+  bool admit_user(const std::string& tag, const std::string& name);
   void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
@@ -138,6 +140,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   const config::Listener* listener_;
   uint64_t id_;
   std::string label_;
+  ClientPlaces places_;
   std::unique_ptr<net::Stream> stream_;
   std::unique_ptr<ProtocolTrace> trace_;
   ClientReader reader_;

@@ -95,7 +95,7 @@ HandedOver& HandedOver::operator=(HandedOver&& other) noexcept {
   tag = std::move(other.tag);
   credential = std::move(other.credential);
   connected_at = other.connected_at;
-  place = std::move(other.place);
+  places = std::move(other.places);
   return *this;
 }
 

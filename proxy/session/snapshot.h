@@ -25,6 +25,7 @@ struct Snapshot {
   bool ready = false;
   uint64_t sessions_total = 0;
   uint64_t clients = 0;
+  uint64_t clients_refused = 0;
   uint64_t logins = 0;
   uint64_t logins_refused = 0;
   uint64_t logins_unavailable = 0;
