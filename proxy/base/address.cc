@@ -154,6 +154,11 @@ bool Network::contains(const IpAddress& address) const {
   return mask(address.bytes(), prefix_) == address_.bytes();
 }
 
+bool any_contains(const std::vector<Network>& networks, const IpAddress& address) {
+  return std::any_of(networks.begin(), networks.end(),
+                     [&](const Network& network) { return network.contains(address); });
+}
+
 std::string Network::to_string() const {
   const bool v4 = prefix_ >= kMappedBits && address_.is_v4();
   if (prefix_ == 128) return address_.to_string();

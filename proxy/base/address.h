@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace imapmux::base {
 
@@ -53,5 +54,7 @@ class Network {
   IpAddress address_;
   int prefix_ = 128;  // of the mapped address
 };
+
+bool any_contains(const std::vector<Network>& networks, const IpAddress& address);
 
 }  // namespace imapmux::base

@@ -47,6 +47,7 @@ struct Listener {
   std::string client_ca;  // a PEM file: clients must show a certificate it signed; empty: none asked for
   TlsVersion min_protocol = TlsVersion::kTls12;
   PlaintextLogin allow_plaintext_login = PlaintextLogin::kLoopback;
+  std::vector<base::Network> proxy_protocol;  // peers that say by a PROXY header who the client is
 };
 
 struct MailboxAlias {

@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "base/log.h"
+#include "net/proxy_header.h"
 #include "wire/writer.h"
 
 namespace imapmux::session {
@@ -141,6 +142,7 @@ Task<> ClientSession::talk() {
   // Counted from the connection's beginning, however often it was handed over.
   const auto spent = std::chrono::duration_cast<Millis>(host_.scheduler().now() - connected_at_);
   timer_.start(std::max(Millis(0), config().limits.login_timeout - spent));
+  if (!adopted_ && is_proxied()) co_await learn_peer();
   begin_trace("");
   if (adopted_) {
     writer_.set_stream(stream_.get());
@@ -164,6 +166,27 @@ Task<> ClientSession::talk() {
     co_await after_login_->serve();
   }
   if (stopping_) say_bye("[UNAVAILABLE] The proxy is shutting down");
+}
+
+// Whether the peer is a proxy in front of this one, which says first who the client is.
+bool ClientSession::is_proxied() const {
+  const auto address = stream_->peer().address;
+  return address && base::any_contains(listener_->proxy_protocol, *address);
+}
+
+Task<> ClientSession::learn_peer() {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): see the constructor
+  auto& tcp = static_cast<net::TcpStream&>(*stream_);
+  awaited_ = "PROXY header";
+  try {
+    co_await net::receive_proxy_header(tcp);
+  } catch (const net::ConnectionLost& lost) {
+    base::log::info("session {}: {}", label_, lost.what());
+    throw;
+  }
+  awaited_ = kHandshake;
+  const auto proxy = std::exchange(label_, fmt::format("{:x} {}", id_, stream_->peer().to_string()));
+  base::log::debug("session {}: was {}", label_, proxy);
 }
 
 Task<> ClientSession::start_tls_now() {
@@ -382,7 +405,8 @@ Task<> ClientSession::wait_for_room() {
 void ClientSession::on_timer() {
   const auto& limits = config().limits;
   if (state_ == State::kConnected) {
-    end("no TLS handshake in time");
+    base::log::info("session {}: no {} in time", label_, awaited_);
+    end("took too long to begin");
     return;
   }
   if (state_ == State::kNotAuthenticated || state_ == State::kAuthenticating) {
@@ -465,9 +489,7 @@ void ClientSession::begin_trace(const std::string& user) {
 
 std::optional<base::IpAddress> ClientSession::counted_address() const {
   const auto address = stream_->peer().address;
-  if (!address) return std::nullopt;
-  for (const auto& network : config().limits.trusted_networks)
-    if (network.contains(*address)) return std::nullopt;
+  if (address && base::any_contains(config().limits.trusted_networks, *address)) return std::nullopt;
   return address;
 }
 

@@ -47,7 +47,8 @@ struct SessionStatus {
 
 class ClientSession final : public base::ListNode, private ClientReader::Listener {
  public:
-  // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS.
+  // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS or
+  // proxy_protocol.
   ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
                 std::unique_ptr<net::Stream> stream, ClientPlaces places);
   // A client that another worker hands over, whose login is to be decided here.
@@ -99,10 +100,13 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
 
  private:
   static constexpr size_t kNowhere = static_cast<size_t>(-1);
+  static constexpr std::string_view kHandshake = "TLS handshake";
 
   async::Task<> converse();
   async::Task<> talk();
   async::Task<> before_login();
+  bool is_proxied() const;
+  async::Task<> learn_peer();
   async::Task<> start_tls(const Entry& entry);
   async::Task<> start_tls_now();
   bool admit();
@@ -149,6 +153,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Timer timer_;  // login, then idle time
   async::WaitList nudges_;
   State state_ = State::kConnected;
+  std::string_view awaited_ = kHandshake;  // in kConnected, for the log
   std::unique_ptr<AfterLogin> after_login_;
 
   std::string user_;

@@ -191,6 +191,7 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
   out.service = service_;
   out.listener = listener_->name;
   out.tag = std::move(tag);
+  out.peer = stream_->peer();
   out.connected_at = connected_at_;
   out.places = std::move(places_);
   stream_->set_handler(nullptr);

@@ -87,6 +87,7 @@ HandedOver& HandedOver::operator=(HandedOver&& other) noexcept {
   id = other.id;
   std::swap(fd, other.fd);
   kind = other.kind;
+  peer = std::move(other.peer);
   tls = other.tls;
   transfer = std::move(other.transfer);
   service = std::move(other.service);

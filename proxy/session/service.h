@@ -114,6 +114,7 @@ struct HandedOver {
   uint64_t id = 0;
   int fd = -1;
   net::SocketKind kind = net::SocketKind::kTcp;
+  net::PeerFacts peer;  // a PROXY header may have named it
   bool tls = false;
   net::TlsStream::Transfer transfer;
   ServicePtr service;
