@@ -90,7 +90,8 @@ std::string to_json(const session::Snapshot& snapshot) {
                        {"up", one.up},
                        {"connections", one.connections},
                        {"max_connections", one.max_connections},
-                       {"waiting", one.waiting}});
+                       {"waiting", one.waiting},
+                       {"times_down", one.times_down}});
   }
   const json all = {{"version", snapshot.version},
                     {"ready", snapshot.ready},

@@ -121,8 +121,9 @@ session::Snapshot Server::snapshot() {
   for (const auto& [name, servers] : service()->backends) {
     for (const auto& server : servers->servers()) {
       all.servers.push_back({name, server->endpoint.to_string(),
-                             !backend::BackendServers::is_down(*server, now), server->limit->in_use(),
-                             servers->config().max_connections, server->limit->waiting()});
+                             server->health.standing(now) == backend::ServerHealth::Standing::kUp,
+                             server->limit->in_use(), servers->config().max_connections,
+                             server->limit->waiting(), server->times_down.load()});
     }
   }
   if (!running_) return all;

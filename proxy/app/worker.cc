@@ -38,6 +38,11 @@ void Worker::listen(const std::string& listener, int fd, net::SocketKind kind) {
 }
 
 void Worker::start() {
+  if (index_ == 0) {
+    net::EventLoop::Turn turn(loop_);
+    health_checks_ = std::make_unique<backend::HealthChecks>(loop_);
+    health_checks_->watch(service_->backends);
+  }
   thread_ = std::thread([this] { loop_.run(); });
 }
 
@@ -107,7 +112,10 @@ void Worker::accept_handed_over(session::HandedOver client) {
 }
 
 void Worker::set_service(session::ServicePtr service) {
-  loop_.post([this, service = std::move(service)]() mutable { service_ = std::move(service); });
+  loop_.post([this, service = std::move(service)]() mutable {
+    service_ = std::move(service);
+    if (health_checks_) health_checks_->watch(service_->backends);
+  });
 }
 
 void Worker::collect(std::function<void(std::vector<session::SessionStatus>)> done) {
@@ -131,6 +139,7 @@ std::future<void> Worker::shut_down(Millis grace) {
 
 Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done) {
   const auto deadline = loop_.now() + grace;
+  if (health_checks_) co_await health_checks_->stop();
   while (!sessions_.empty() && loop_.now() < deadline)
     co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/health_checks.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
 #include "session/client_session.h"
@@ -78,6 +79,7 @@ class Worker final : private session::Host {
   base::IntrusiveList<session::ClientSession> sessions_;
   async::WaitList session_ended_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::unique_ptr<backend::HealthChecks> health_checks_;  // the first worker's, for the whole process
   std::thread thread_;
   bool stopping_ = false;
 };

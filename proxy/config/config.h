@@ -56,6 +56,13 @@ struct MailboxAlias {
   std::string user;   // rewrite; empty: unchanged
 };
 
+struct HealthCheck {
+  base::Millis interval{10'000};
+  base::Millis timeout{5'000};
+  uint32_t fall = 3;  // failures in a row make a server be down
+  uint32_t rise = 2;  // successes in a row make it be up again
+};
+
 struct Backend {
   std::string name;
   std::vector<base::Endpoint> servers;
@@ -89,7 +96,8 @@ struct Backend {
   std::vector<base::IpAddress> source_addresses;
   std::vector<std::string> shared_namespaces;
   std::vector<MailboxAlias> mailbox_aliases;
-  std::vector<std::string> hide_capabilities;  // upper case
+  std::vector<std::string> hide_capabilities;               // upper case
+  std::optional<HealthCheck> health_check = HealthCheck();  // nothing: off
 };
 
 // An entry of a users file.

@@ -216,6 +216,12 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   const auto servers = service_->backends.at(backend.name);
   backend_name_ = backend.name;
 
+  if (servers->candidates(target.login_name, host_.scheduler().now()).empty()) {
+    base::log::info("login impossible: session {} user={} backend={}: down, as the health checks say", label_,
+                    user_, backend.name);
+    unavailable(tag, "UNAVAILABLE", "The mail server is down");
+    co_return;
+  }
   const bool shares = backend.access == config::MailboxAccess::kShared;
   const auto digest = auth::CredentialCache::digest(credential);
   const auto known = [&] {

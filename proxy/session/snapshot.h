@@ -16,6 +16,7 @@ struct ServerStatus {
   uint32_t connections = 0;
   uint32_t max_connections = 0;
   uint32_t waiting = 0;
+  uint64_t times_down = 0;  // found by health checks
 };
 
 struct Snapshot {
