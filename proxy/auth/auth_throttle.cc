@@ -68,12 +68,6 @@ class FailureCounts {
   std::unordered_map<std::string, std::list<Entry>::iterator> index_;
 };
 
-// Whoever has one IPv6 address has its whole /64 network.
-std::string address_key(const base::IpAddress& address) {
-  const auto& bytes = address.bytes();
-  return std::string(bytes.begin(), address.is_v4() ? bytes.end() : bytes.begin() + 8);
-}
-
 std::string user_key(std::string_view user) {
   return base::lower(user.substr(0, kLongestKey));
 }
@@ -86,7 +80,7 @@ base::Millis delay_of(int64_t failures, base::Millis base) {
 }
 
 std::string pair_key(const std::optional<base::IpAddress>& address, std::string_view user) {
-  return (address ? address_key(*address) : std::string()) + '\0' + user_key(user);
+  return (address ? address->party() : std::string()) + '\0' + user_key(user);
 }
 
 }  // namespace
@@ -112,7 +106,7 @@ base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::s
   FailureCounts::Entry* of_user = nullptr;
   FailureCounts::Entry* of_address = nullptr;
   if (!state_->is_friend(address, user)) of_user = &state_->users.note(user_key(user), now);
-  if (address) of_address = &state_->addresses.note(address_key(*address), now);
+  if (address) of_address = &state_->addresses.note(address->party(), now);
   int64_t failures = 0;
   for (const auto* entry : {of_user, of_address})
     if (entry) failures = std::max(failures, entry->failures);
@@ -125,7 +119,7 @@ base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::s
 base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::string_view user,
                                  base::Millis base, base::Instant now) {
   const std::lock_guard lock(state_->mutex);
-  auto* of_address = address ? state_->addresses.find(address_key(*address)) : nullptr;
+  auto* of_address = address ? state_->addresses.find(address->party()) : nullptr;
   // Guessers must not lock out the owner, who has been here before.
   auto* of_user = state_->is_friend(address, user) ? nullptr : state_->users.find(user_key(user));
   auto until = now;
@@ -146,7 +140,7 @@ AuthThrottle::Standing AuthThrottle::standing(std::optional<base::IpAddress> add
 
 void AuthThrottle::succeeded(std::optional<base::IpAddress> address, std::string_view user) {
   const std::lock_guard lock(state_->mutex);
-  if (address) state_->addresses.forget(address_key(*address));
+  if (address) state_->addresses.forget(address->party());
   if (state_->is_friend(address, user)) return;
   state_->users.forget(user_key(user));
   if (address) state_->friends.note(pair_key(address, user), {});

@@ -341,6 +341,7 @@ void BackendConnection::dispatch(const Response& response) {
 }
 
 void BackendConnection::dispatch_tagged(const Response& response) {
+  if (server) server->health.heard(scheduler_.now());
   const auto found = std::find_if(in_flight_.begin(), in_flight_.end(),
                                   [&](const InFlight& command) { return command.tag == response.tag; });
   if (found == in_flight_.end()) {

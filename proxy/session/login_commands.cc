@@ -191,7 +191,9 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
   out.service = service_;
   out.listener = listener_->name;
   out.tag = std::move(tag);
+  out.peer = stream_->peer();
   out.connected_at = connected_at_;
+  out.places = std::move(places_);
   stream_->set_handler(nullptr);
   if (auto* tls = dynamic_cast<net::TlsStream*>(stream_.get())) {
     out.tls = true;
@@ -214,6 +216,12 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   const auto servers = service_->backends.at(backend.name);
   backend_name_ = backend.name;
 
+  if (servers->candidates(target.login_name, host_.scheduler().now()).empty()) {
+    base::log::info("login impossible: session {} user={} backend={}: down, as the health checks say", label_,
+                    user_, backend.name);
+    unavailable(tag, "UNAVAILABLE", "The mail server is down");
+    co_return;
+  }
   const bool shares = backend.access == config::MailboxAccess::kShared;
   const auto digest = auth::CredentialCache::digest(credential);
   const auto known = [&] {
@@ -325,6 +333,7 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     co_await refuse(std::move(tag), name, outcome.challenge);
     co_return;
   }
+  if (!shares && !admit_user(tag, name)) co_return;
   burial.not_needed();
 
   if (shares) {
@@ -360,12 +369,27 @@ bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& s
                         auth::CredentialCache::Answer::kVerified;
 }
 
+// Takes one of max_clients_per_user, once the credential is known to be good: who guesses learns nothing.
+// False: there is none, and the login is answered (RFC 5530). `name`: backend and login name.
+bool ClientSession::admit_user(const std::string& tag, const std::string& name) {
+  const auto most = config().limits.max_clients_per_user;
+  if (auto place = host_.shared().clients_of_user.take(base::lower(name), most)) {
+    places_.of_user = std::move(*place);
+    return true;
+  }
+  base::log::info("login impossible: session {} user={} backend={}: {} clients of this user", label_, user_,
+                  backend_name_, most);
+  unavailable(tag, "LIMIT", "Too many clients of this user");
+  return false;
+}
+
 // The credential is good: the session becomes one of its account's.
 void ClientSession::share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account,
                           const std::string& login_name, const auth::CredentialCache::Digest& digest) {
   account->use(service_->backends.at(account->config().name));
   const auto name = account->config().name + '\0' + login_name;
   host_.shared().throttle.succeeded(counted_address(), name);
+  if (!admit_user(tag, name)) return;
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
   base::log::info("login: session {} user={} backend={} as={} tls={} sessions={}", label_, user_,
                   account->config().name, login_name, stream_->peer().tls, account->members() + 1);
