@@ -75,7 +75,7 @@ class FewConnections(IntegrationTest):
         server = self.enterContext(Courier(max_per_ip=MOST))
         users = [server.new_user() for _ in range(USERS)]
         for user in users:
-            server.deliver(user, "INBOX", message("first"))
+            server.fill(user, "INBOX", [message("first")])  # EXAMINE alone would not keep its UIDVALIDITY
         backend = {"max_connections": MOST, "connections_per_user": 2, "backend_wait": f"{BACKEND_WAIT}s", "poll_interval": "5s"}
         proxy = self.enterContext(Proxy(server, "shared", backend=backend, top={"limits": {"max_clients": 1000}}))
         end = time.monotonic() + SECONDS
