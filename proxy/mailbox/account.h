@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "async/wait.h"
+#include "base/intrusive_list.h"
 
 namespace imapmux::mailbox {
 
@@ -19,6 +20,16 @@ class Account {
       : backend_(std::move(backend)), login_name_(std::move(login_name)) {}
   Account(const Account&) = delete;
   Account& operator=(const Account&) = delete;
+
+  // Who wants to know when a place has become free.
+  class Watcher : public base::ListNode {
+   public:
+    virtual void on_place_free() noexcept = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+  void watch(Watcher& watcher) { watchers_.push_back(watcher); }
 
   // One of the K places for a backend connection; given back when it is destroyed, which may be after the
   // session.
@@ -35,6 +46,7 @@ class Account {
       if (!of_) return;
       --of_->used_;
       of_->freed_.notify_one();
+      of_->watchers_.for_each([](Watcher& watcher) { watcher.on_place_free(); });
     }
     explicit operator bool() const { return of_ != nullptr; }
 
@@ -94,6 +106,7 @@ class Account {
   std::string login_name_;
   uint32_t used_ = 0;
   async::WaitList freed_;
+  base::IntrusiveList<Watcher> watchers_;
   bool checking_ = false;
   async::WaitList known_;  // who wait for a check
   async::WaitList strangers_;

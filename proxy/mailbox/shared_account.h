@@ -39,9 +39,13 @@ class Member : public base::ListNode {
   ~Member() = default;
 };
 
-class SharedAccount final : private SharedConnection::Owner, private async::ReadyNode {
+class SharedAccounts;
+
+class SharedAccount final : private SharedConnection::Owner,
+                            private async::ReadyNode,
+                            private Account::Watcher {
  public:
-  SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
+  SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
                 std::shared_ptr<backend::BackendServers> servers, std::string login_name);
   ~SharedAccount();
 
@@ -89,6 +93,12 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is
   // disturbed. `give_up` is asked after every change(), and every `min_hold`.
   async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner, std::function<bool()> give_up);
+  // For other users (max_connections): the connection of this server that is missed least. Idle: nobody
+  // asks for anything on it. Not one that was opened a moment (`min_hold`) ago. Null: there is none.
+  enum class Spare : uint8_t { kIdle, kBusy };
+  std::shared_ptr<SharedConnection> spare_connection(const backend::ConnectionLimit& limit, Spare kind) const;
+  // It is closed as soon as what is under way on it is done.
+  void retire(const std::shared_ptr<SharedConnection>& connection, std::shared_ptr<void> until_closed);
   // A party is going.
   void leave_connections(Party& party);
 
@@ -126,7 +136,8 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   async::TaskScope& tasks() override { return tasks_; }
   base::Millis min_hold() const override { return config().min_hold; }
   void on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept override;
-  void on_connection_free() noexcept override;
+  void on_connection_free(SharedConnection& connection) noexcept override;
+  void on_place_free() noexcept override { changed(); }
   void on_alert(std::string_view line) noexcept override;
   void run() override;  // frees what was lost
 
@@ -140,6 +151,7 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
 
   void add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place);
   bool can_open() const;
+  bool has_room() const { return servers_->has_room(login_name_, workplace_.scheduler().now()); }
   async::Task<> wait_for_change(base::Instant deadline);
   void open_another();
   async::Task<> open(Account::Slot place);
@@ -159,6 +171,10 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   std::shared_ptr<SharedMailbox> idle_longest(Manner manner, const SharedMailbox* except) const;
   bool needed() const;
 
+  SharedMailbox* mailbox_on(const SharedConnection& connection) const;
+  void dismiss_retired();
+
+  SharedAccounts& accounts_;
   Workplace& workplace_;
   std::shared_ptr<Account> places_;
   std::shared_ptr<backend::BackendServers> servers_;

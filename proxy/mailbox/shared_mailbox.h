@@ -203,6 +203,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> step();
   void used();
   bool wanted() const;
+  bool gives_connection() const;
   bool may_let_go() const;
   bool must_let_go() const;
   bool set_aside() const { return blocks_ > 0 && copies_ == 0; }
@@ -288,6 +289,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
 
   bool attached_ = false;
   bool attach_under_way_ = false;
+  bool leased_ = false;       // attach() has got as far as that
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;
