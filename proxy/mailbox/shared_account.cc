@@ -17,6 +17,7 @@ using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
 constexpr Millis kLookAgain{100};
+constexpr Millis kSpareAfter{1'000};
 constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
@@ -60,16 +61,17 @@ class NotifyAtEnd {
 
 }  // namespace
 
-SharedAccount::RoomWish::RoomWish(SharedAccount& account, Manner manner)
-    : account_(account), manner_(manner) {
-  ++account_.room_wishes_;
-  if (manner_ == Manner::kInsisting) ++account_.insisting_;
+SharedAccount::RoomWish::RoomWish(SharedAccount& account, Claim claim)
+    : account_(account),
+      claim_(claim),
+      began_(account.workplace_.scheduler().now()),
+      again_(account.workplace_.scheduler(), [this] { account_.make_room(); }) {
+  account_.room_wish_ = this;
   account_.make_room();
 }
 
 SharedAccount::RoomWish::~RoomWish() {
-  --account_.room_wishes_;
-  if (manner_ == Manner::kInsisting) --account_.insisting_;
+  if (account_.room_wish_ == this) account_.room_wish_ = nullptr;
   account_.changed();
 }
 
@@ -150,8 +152,8 @@ void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection) {
 
 Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection) {
   co_await connection->close(kLogoutLimit, kLogoutLimit);
+  connection->give_up();  // clients may still refer to it
   --closing_connections_;
-  connection.reset();
   changed();
 }
 
@@ -170,17 +172,27 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
 }
 
 void SharedAccount::make_room() {
-  if (room_wishes_ == 0) return;
+  if (!room_wish_) return;
+  room_wish_->again_.start(kLookAgain);
   const uint32_t most = most_connections();
   if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
+  const auto now = workplace_.scheduler().now();
+  const auto claim = room_wish_->claim_;
   for (const auto& connection : connections_) {
     if (!connection->free() || connection->attached()) continue;
+    if (claim == Claim::kSpare && now - connection->last_used() < kSpareAfter) continue;
     dismiss(connection);
     return;
   }
-  if (insisting_ == 0) return;
-  const auto victim = idle_longest(Manner::kInsisting, nullptr);
-  if (victim && victim->connection().available()) victim->give_connection();
+  if (claim == Claim::kSpare) return;
+  const bool insists = claim == Claim::kAny && now - room_wish_->began_ >= config().max_hold;
+  const auto victim = idle_longest(insists ? Manner::kInsisting : Manner::kGentle, nullptr);
+  if (victim) victim->give_connection();
+}
+
+bool SharedAccount::has_spare_place() const {
+  const uint32_t most = most_connections();
+  return (most == 0 || places_->used() < most) && wishes_.empty() && !opening_;
 }
 
 Task<> SharedAccount::wait_for_change(base::Instant deadline) {
@@ -235,7 +247,7 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
         if (!connection->lost() && !connection->retiring() && !connection->attached() &&
             (!unattached || connection->free()))
           unattached = connection;
-      if (unattached && insisting_ == 0) co_return Found{unattached, {}};
+      if (unattached && !is_for_room()) co_return Found{unattached, {}};
       if (give_up()) {
         // Whoever was to make room need not.
         if (victim) victim->keep_connection();
@@ -358,7 +370,7 @@ void SharedAccount::run() {
 }
 
 void SharedAccount::on_connection_free(SharedConnection& connection) noexcept {
-  if (room_wishes_ > 0) make_room();
+  make_room();
   const auto* server = connection.server();
   if (server && server->limit->wants_room()) accounts_.make_room(server->limit);
   if (connection.retiring()) workplace_.scheduler().make_ready(*this);
