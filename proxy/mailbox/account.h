@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "async/wait.h"
+#include "base/intrusive_list.h"
 
 namespace imapmux::mailbox {
 
@@ -33,14 +34,23 @@ class Account {
     }
     ~Slot() {
       if (!of_) return;
-      --of_->used_;
-      of_->freed_.notify_one();
+      of_->place_freed();
     }
     explicit operator bool() const { return of_ != nullptr; }
 
    private:
     std::shared_ptr<Account> of_;
   };
+
+  // Who is told of every place that becomes free, without waiting in the line. Unlinks itself.
+  class Watcher : public base::ListNode {
+   public:
+    virtual void on_place_free() noexcept = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+  void watch(Watcher& watcher) { watchers_.push_back(watcher); }
 
   // Waits for a place among `most` (0 = no limit) for at most `limit`; an empty Slot if none became free, or
   // if `give_up` says so after stop_waiting() (the client has gone).
@@ -56,11 +66,13 @@ class Account {
   // A wake-up that was meant for one who gave up goes on to the next. Only where a place is free: who is
   // woken for nothing loses its place in the line.
   void pass_on(uint32_t most);
+  void place_freed();
 
   std::string backend_;
   std::string login_name_;
   uint32_t used_ = 0;
   async::WaitList freed_;
+  base::IntrusiveList<Watcher> watchers_;
 };
 
 // The accounts of one worker.

@@ -74,10 +74,13 @@ SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> plac
       servers_(std::move(servers)),
       login_name_(std::move(login_name)),
       credentials_(config().credential_ttl),
-      tasks_(workplace.scheduler()) {}
+      tasks_(workplace.scheduler()) {
+  places_->watch(*this);
+}
 
 // They leave their connections, which is news for those who wait: for nobody, but the list must be there.
 SharedAccount::~SharedAccount() {
+  Account::Watcher::unlink();
   mailboxes_.clear();
 }
 
@@ -398,6 +401,7 @@ void SharedAccount::on_connection_lost(SharedConnection& connection, const std::
 }
 
 void SharedAccount::run() {
+  for (const auto& connection : lost_) connection->bury();
   lost_.clear();
   changed();
 }

@@ -34,7 +34,9 @@ class Member : public base::ListNode {
   ~Member() = default;
 };
 
-class SharedAccount final : private SharedConnection::Owner, private async::ReadyNode {
+class SharedAccount final : private SharedConnection::Owner,
+                            private Account::Watcher,
+                            private async::ReadyNode {
  public:
   SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
                 std::shared_ptr<backend::BackendServers> servers, std::string login_name);
@@ -118,7 +120,8 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   void on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept override;
   void on_connection_free() noexcept override;
   void on_alert(std::string_view line) noexcept override;
-  void run() override;  // frees what was lost
+  void on_place_free() noexcept override { changed(); }  // a login's own connection is closed, say
+  void run() override;                                   // frees what was lost
 
   struct Wish : base::ListNode {};
 

@@ -305,6 +305,13 @@ Task<> SharedConnection::close(Millis limit, Millis busy) {
   drained_.notify_all();
   while (auto* waiter = waiting_.pop_front()) waiter->decided.set();
   co_await connection_->close(limit, busy);
+  bury();
+}
+
+void SharedConnection::bury() {
+  connection_->take_stream();
+  place_ = Account::Slot();
+  connection_->permit = backend::ConnectionLimit::Permit();
 }
 
 void SharedConnection::on_untagged(const wire::Response& response,

@@ -140,6 +140,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   void abort(const std::string& reason) { connection_->abort(reason); }
   // LOGOUT; see BackendConnection::close(). Nobody gets a turn any more.
   async::Task<> close(base::Millis limit, base::Millis busy);
+  // What is lost or closed gives back its socket and its places, though sessions whose turn it was last still
+  // refer to it. Not from inside its own callback.
+  void bury();
   backend::BackendConnection& backend() { return *connection_; }
 
  private:
