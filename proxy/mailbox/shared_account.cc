@@ -15,6 +15,7 @@ using backend::LiteralStart;
 using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
+constexpr Millis kPatienceWithOpening{1'000};
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
 // A party of one question, whose untagged answers it keeps.
@@ -159,6 +160,7 @@ bool SharedAccount::can_open() const {
 
 void SharedAccount::open_another() {
   opening_ = true;
+  opening_since_ = workplace_.scheduler().now();
   tasks_.spawn(open(Account::Slot(places_)));
 }
 
@@ -230,11 +232,18 @@ void SharedAccount::make_room() {
   if (room_wishes_ == 0) return;
   const uint32_t most = config().connections_per_user;
   if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
+  bool one_comes_free = false;
   for (const auto& connection : connections_) {
-    if (!connection->free() || connection->attached()) continue;
-    dismiss(connection);
-    return;
+    if (connection->attached()) continue;
+    if (connection->free()) {
+      dismiss(connection);
+      return;
+    }
+    one_comes_free = true;
   }
+  const bool one_gives = std::any_of(mailboxes_.begin(), mailboxes_.end(),
+                                     [](const auto& entry) { return entry.second->gives_connection(); });
+  if (one_comes_free || one_gives) return;
   if (const auto victim = idle_longest(Manner::kInsisting, nullptr)) victim->give_connection();
 }
 
@@ -242,6 +251,7 @@ Task<> SharedAccount::wait_for_change(base::Instant deadline) {
   const auto now = workplace_.scheduler().now();
   auto left = std::chrono::ceil<Millis>(deadline - now);
   if (!back_off_.may_try(now)) left = std::min(left, back_off_.left(now));
+  if (opening_ && now - opening_since_ < kPatienceWithOpening) left = std::min(left, kPatienceWithOpening);
   co_await changed_.wait_for(std::max(left, Millis(1)));
 }
 
@@ -271,6 +281,14 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
   }
 }
 
+// Of those that only want to know what is new, the one that has not heard for the longest time is first.
+bool SharedAccount::others_heard_less(const SharedMailbox& mailbox) const {
+  return std::any_of(mailboxes_.begin(), mailboxes_.end(), [&](const auto& entry) {
+    const auto& other = *entry.second;
+    return &other != &mailbox && other.lacks_connection() && other.last_heard() < mailbox.last_heard();
+  });
+}
+
 // Mailboxes get connections in the order in which they asked.
 Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner,
                                                          std::function<bool()> give_up) {
@@ -283,6 +301,7 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
   const NotifyAtEnd next(changed_);
   std::shared_ptr<SharedMailbox> victim;
   const Found none{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+  if (manner == Manner::kGentle && others_heard_less(mailbox)) co_return none;
   for (;;) {
     if (&wishes_.front() == &wish) {
       std::shared_ptr<SharedConnection> unattached;
@@ -300,8 +319,11 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       const bool waited = workplace_.scheduler().now() >= began + config().backend_wait;
       if (failed && (refused_ || waited || manner == Manner::kGentle))
         co_return Found{nullptr, std::string(kUnreachable)};
-      if (!opening_) {
-        const auto next_victim = idle_longest(manner, &mailbox);
+      // max_connections may let a further one wait for long.
+      if (!opening_ || workplace_.scheduler().now() - opening_since_ >= kPatienceWithOpening) {
+        // Who was asked is on its way: a second one need not give its connection for this.
+        const bool one_gives = victim && victim->attached();
+        const auto next_victim = one_gives ? victim : idle_longest(manner, &mailbox);
         if (next_victim) {
           victim = next_victim;
           victim->give_connection();

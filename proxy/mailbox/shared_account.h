@@ -136,6 +136,7 @@ class SharedAccount final : private SharedConnection::Owner,
   void make_room();
   std::shared_ptr<SharedMailbox> idle_longest(Manner manner, const SharedMailbox* except) const;
   bool needed() const;
+  bool others_heard_less(const SharedMailbox& mailbox) const;
 
   Workplace& workplace_;
   std::shared_ptr<Account> places_;
@@ -152,6 +153,7 @@ class SharedAccount final : private SharedConnection::Owner,
   char delimiter_ = 0;
   base::IntrusiveList<Wish> wishes_;  // of mailboxes, for a connection
   bool opening_ = false;
+  base::Instant opening_since_{};
   uint64_t openings_ = 0;  // that have ended
   std::string opening_problem_;
   bool refused_ = false;  // the last opening: the server was there, and did not want the user

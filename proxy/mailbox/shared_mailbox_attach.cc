@@ -104,7 +104,7 @@ Task<> SharedMailbox::attach() {
   } else {
     attached_ = true;
     lost_attaches_ = 0;
-    attached_since_ = quiet_since_ = last_work_ = now();
+    attached_since_ = quiet_since_ = last_work_ = last_heard_ = now();
     // Somebody may have begun to wait since the lease was granted.
     if (yields_ && account_.workplace().arbiter().is_wanted(holder_)) wanted_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
@@ -127,13 +127,16 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
                                         gave_up_ = closing_ || set_aside() || !wanted() || may_yield();
                                         return gave_up_;
                                       });
+  lacks_connection_ = false;
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
-  const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
+  const auto manner =
+      insisting || news_overdue() ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
   auto found = co_await account_.connection_for(*this, manner, [this] {
     gave_up_ = closing_ || set_aside() || !wanted();
     return gave_up_;
   });
+  lacks_connection_ = !found.connection;
   if (!found.connection) co_return found.problem;
   connection_ = std::move(found.connection);
   connection_->attach(this);
@@ -319,7 +322,9 @@ void SharedMailbox::suspended() {
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
   account_.workplace().arbiter().release(holder_, key_);
-  tell_polls(polls_);
+  polls_.for_each([](Polling& polling) {
+    if (!polling.has_limit) polling.answered();
+  });
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();
