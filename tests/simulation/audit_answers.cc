@@ -156,6 +156,9 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
     const bool repeats = command.info().repeatable && command.info().uses_numbers;
     if (cuts_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
   }
+  // Others have all connections that there may be.
+  const bool no_place = given_up || reply.code == "LIMIT";
+  if (no_place && context_.rules.scarce && !context_.is_connected(user_)) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (opens && !shared && reply.code == "INUSE") return std::nullopt;

@@ -1,5 +1,9 @@
 #include "simulation/legacy_backend.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
+
 #include "demo/legacy_session.h"
 
 namespace imapmux::simulation {
@@ -31,6 +35,7 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
     session_.start();
   }
   bool ended() const { return ended_; }
+  bool logged_in() const { return !session_.user().empty(); }
   const std::string& user() const { return user_; }
   void cut() {
     session_.disconnected();
@@ -65,15 +70,32 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
   bool ended_ = false;
 };
 
-LegacyBackend::LegacyBackend(World& world, Network& network, demo::ServerOptions options)
+LegacyBackend::LegacyBackend(World& world, Network& network, demo::ServerOptions options, const Rules& rules)
     : world_(world),
+      rules_(rules),
       network_(network),
       server_(std::move(options)),
       tick_(world.scheduler, [this] { server_.on_tick(); }) {}
 
 LegacyBackend::~LegacyBackend() = default;
 
+// One that was closed counts until the server has noticed.
+void LegacyBackend::check_limits(const std::string& user) const {
+  size_t of_user = 1;
+  size_t in_all = 1;
+  for (const auto& connection : connections_) {
+    if (connection->ended()) continue;
+    ++in_all;
+    of_user += connection->user() == user;
+  }
+  if (of_user > rules_.most_of_user)
+    world_.verdict.fail(user + ".b", fmt::format("{} connections of {}", of_user, user));
+  if (rules_.most_in_all > 0 && in_all > rules_.most_in_all)
+    world_.verdict.fail(user + ".b", fmt::format("{} connections in all", in_all));
+}
+
 std::shared_ptr<Link> LegacyBackend::accept(const std::string& user) {
+  check_limits(user);
   auto link = network_.connect(LinkHabits::any(world_.random), {});
   const std::string name = user + ".b" + std::to_string(++accepted_);
   link->set_tap(std::make_shared<BackendTap>(world_.dialogue, name));
@@ -83,6 +105,12 @@ std::shared_ptr<Link> LegacyBackend::accept(const std::string& user) {
 
 void LegacyBackend::notify_soon() {
   if (!tick_.active()) tick_.start(base::Millis(world_.random.below(50)));
+}
+
+bool LegacyBackend::connected(const std::string& user) const {
+  return std::ranges::any_of(connections_, [&](const auto& connection) {
+    return connection->user() == user && !connection->ended() && connection->logged_in();
+  });
 }
 
 bool LegacyBackend::cut_one(const std::string& user) {

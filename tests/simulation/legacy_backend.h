@@ -8,15 +8,16 @@
 
 #include "demo/legacy_server.h"
 #include "simulation/network.h"
+#include "simulation/rules.h"
 
 namespace imapmux::simulation {
 
 class LegacyBackend {
  public:
-  LegacyBackend(World& world, Network& network, demo::ServerOptions options);
+  LegacyBackend(World& world, Network& network, demo::ServerOptions options, const Rules& rules);
   ~LegacyBackend();
 
-  // A connection of the proxy for this user. Its link has the stream.
+  // A connection of the proxy for this user. Its link has the stream. More than there may be are a failure.
   std::shared_ptr<Link> accept(const std::string& user);
   // The mail has changed: sessions in IDLE tell it some time later.
   void notify_soon();
@@ -27,11 +28,14 @@ class LegacyBackend {
 
   demo::LegacyServer& server() { return server_; }
   size_t connections() const { return connections_.size(); }
+  bool connected(const std::string& user) const;
 
  private:
   class Connection;
+  void check_limits(const std::string& user) const;
 
   World& world_;
+  const Rules& rules_;
   Network& network_;
   demo::LegacyServer server_;
   async::Timer tick_;

@@ -1,5 +1,7 @@
-// What is asked of the proxy in one run. A value.
+// What is asked of the proxy in one run, and what it has to bear. A value.
 #pragma once
+
+#include <cstdint>
 
 #include "base/time.h"
 
@@ -9,10 +11,14 @@ enum class Access : uint8_t { kExclusive, kShared };
 
 struct Rules {
   Access access = Access::kExclusive;
-  bool cuts = false;  // the backend cuts connections, as crashes and routers do
+  // Connections to the backend: of each user (K), and in all (0: no limit).
+  uint32_t most_of_user = 16;
+  uint32_t most_in_all = 0;
+  bool scarce = false;  // not all users can have theirs at once: logins may be refused
+  bool cuts = false;    // the backend cuts connections, as crashes and routers do
   // From a command's last octet to its answer, and from a change to its being told in IDLE.
-  base::Millis answer_limit{60'000};
-  base::Millis idle_limit{10'000};
+  base::Millis answer_limit{120'000};
+  base::Millis idle_limit{15'000};
 
   bool shared() const { return access == Access::kShared; }
 };

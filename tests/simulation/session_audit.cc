@@ -195,6 +195,7 @@ void SessionAudit::on_tagged(const Response& response) {
     fail(fmt::format("{} is answered before it was there", response.tag));
     return;
   }
+  last_answer_ = context_.world.scheduler.now();
   judge(check_answer(*found, reply));
   take_effect(*found, reply);
   running_.erase(found);
@@ -352,8 +353,9 @@ void SessionAudit::look_after() {
   for (const auto& running : running_) {
     const bool idle = running.command->verb == Verb::kIdle;
     if (!running.is_delivered() || (idle && (!running.done || running.done_end > delivered_))) continue;
-    const auto since = idle ? running.done->time : running.delivered->time;
+    const auto since = std::max(idle ? running.done->time : running.delivered->time, last_answer_);
     if (time - since > rules.answer_limit) fail(running.command->tag + " is not answered");
+    break;  // one after the other
   }
   if (!idling_ || !open_ || oldest()->command->verb != Verb::kIdle) return;
   const auto due = time - rules.idle_limit;

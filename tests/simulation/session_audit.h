@@ -32,6 +32,8 @@ struct AuditContext {
   const Rules& rules;
   // Whether a connection of the proxy has the mailbox open.
   std::function<bool(const MailboxHistory&)> is_attached;
+  // Whether the user has any connection to the backend.
+  std::function<bool(const std::string& user)> is_connected = [](const std::string&) { return true; };
 };
 
 class SessionAudit final : public LinkTap {
@@ -130,6 +132,7 @@ class SessionAudit final : public LinkTap {
   std::list<Running> running_;
   std::optional<OpenMailbox> open_;
   std::optional<OpenMailbox> opening_;
+  base::Instant last_answer_{};
   bool greeted_ = false;
   bool asked_in_vain_ = false;
   bool idling_ = false;  // the "+" of IDLE was said

@@ -15,16 +15,10 @@ namespace {
 constexpr uint64_t kStepsToSettle = 400;
 constexpr Millis kTurn{10};
 constexpr Millis kLookAfter{500};
-constexpr Millis kLongEnough{180'000};
+constexpr Millis kLongEnough{600'000};
 constexpr int kMostQuestions = 10;
 // What a vanished client asked for may be done for so long.
 constexpr size_t kOldAudits = 200;
-
-Rules rules_of(const RunOptions& options) {
-  Rules rules;
-  rules.access = options.access;
-  return rules;
-}
 
 std::vector<std::string> users_of(Random& random) {
   if (random.percent(50)) return {"alice"};
@@ -36,13 +30,12 @@ std::vector<std::string> users_of(Random& random) {
 Simulation::Simulation(const RunOptions& options)
     : options_(options),
       world_(options.seed, options.verbose),
-      rules_(rules_of(options)),
       quirks_(any_quirks(world_.random)),
       users_(users_of(world_.random)),
+      rules_(any_rules(world_.random, options.access, users_.size())),
       network_(world_),
-      backend_(world_, network_, server_options(quirks_, users_)),
+      backend_(world_, network_, server_options(quirks_, users_), rules_),
       history_(backend_.server().store(), world_.moments) {
-  rules_.cuts = rules_.shared() && world_.random.percent(30);
   habits_.rules = rules_;
   habits_.mailboxes = kMailboxes;
   habits_.new_token = [tokens = 0U]() mutable { return token(++tokens); };
@@ -65,7 +58,8 @@ Simulation::Simulation(const RunOptions& options)
       .audit = {world_, history_, promises_, rules_,
                 [this](const auto& mailbox) {
                   return backend_.server().sessions_in(mailbox.user(), mailbox.name()) > 0;
-                }},
+                },
+                [this](const auto& user) { return backend_.connected(user); }},
       .network = network_,
       .habits = habits_,
       .proxy = [this](std::unique_ptr<net::Stream> stream) { proxy_->accept(std::move(stream)); },
@@ -82,9 +76,8 @@ Simulation::Simulation(const RunOptions& options)
 Simulation::~Simulation() = default;
 
 std::string Simulation::describe() const {
-  return fmt::format("seed={} access={} users={} clients={}{} {}", options_.seed,
-                     rules_.shared() ? "shared" : "exclusive", users_.size(), clients_.size(),
-                     rules_.cuts ? " cuts" : "", simulation::describe(quirks_));
+  return fmt::format("seed={} users={} clients={} {} {}", options_.seed, users_.size(), clients_.size(),
+                     simulation::describe(rules_), simulation::describe(quirks_));
 }
 
 std::string Simulation::report() const {
@@ -168,8 +161,11 @@ void Simulation::settle() {
     play_until(at_rest, "the clients do not get their news");
     if (world_.verdict.failed()) return;
   }
-  for (const auto& client : clients_)
-    if (!client->gone()) client->audit()->settled();
+  for (const auto& client : clients_) {
+    // Others have all connections that there may be.
+    const bool left_out = !client->gone() && rules_.scarce && client->audit()->asked_in_vain();
+    if (!client->gone() && !left_out) client->audit()->settled();
+  }
   agent_->rest(false);
   for (const auto& client : clients_) client->rest(false);
 }

@@ -45,10 +45,10 @@ class Simulation {
 
   const RunOptions options_;
   World world_;
-  Rules rules_;
   Habits habits_;
   demo::Quirks quirks_;
   std::vector<std::string> users_;
+  Rules rules_;
   Network network_;
   LegacyBackend backend_;
   MailHistory history_;
