@@ -156,6 +156,8 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
     const Flag deselecting(deselecting_);
     co_await deselect(connection);
   }
+  // A BYE may have come in one piece with the last answer.
+  if (connection != connection_) co_return std::string(kGone);
   co_return refusal;
 }
 
