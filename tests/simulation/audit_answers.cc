@@ -122,17 +122,24 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   return problem ? name + ": " + *problem : problem;
 }
 
-// The proxy may hear of it a little later.
-size_t SessionAudit::cuts_during(const Running& running) const {
-  const auto since = context_.world.moments.at(running.delivered->time - base::Millis(100));
-  return context_.world.cuts_since(user(), since);
+size_t SessionAudit::losses_during(const Running& running) const {
+  return context_.world.losses_since(user(), *running.delivered);
+}
+
+// The server was away for about as long as a command waits for it.
+bool SessionAudit::long_outage_during(const Running& running) const {
+  const auto long_enough = context_.rules.backend_wait - base::Millis(11'000);  // BackOff pauses for 10 s
+  return std::ranges::any_of(context_.world.outages, [&](const World::Outage& outage) {
+    return outage.end - outage.begin >= long_enough &&
+           outage.end + base::Millis(11'000) >= running.delivered->time;
+  });
 }
 
 // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price, nor waited for
 // longer than a second.
 bool SessionAudit::was_answered_without_backend(const Running& running) {
   const bool attached =
-      running.attached && context_.is_attached(*open_->history) && cuts_during(running) == 0;
+      running.attached && context_.is_attached(*open_->history) && losses_during(running) == 0;
   return !attached || now().time - running.delivered->time >= base::Millis(1'000);
 }
 
@@ -154,7 +161,7 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   // What may be repeated is, once.
   if (reply.code == "UNAVAILABLE" && shared && running.is_delivered()) {
     const bool repeats = command.info().repeatable && command.info().uses_numbers;
-    if (cuts_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
+    if (losses_during(running) >= (repeats ? 2U : 1U) || long_outage_during(running)) return std::nullopt;
   }
   // Others have all connections that there may be.
   const bool no_place = given_up || reply.code == "LIMIT";

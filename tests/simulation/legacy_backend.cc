@@ -9,39 +9,77 @@
 namespace imapmux::simulation {
 namespace {
 
-// Writes down what passes.
+// Writes down what passes, and when the proxy gets to know that it is lost.
 class BackendTap final : public LinkTap {
  public:
-  BackendTap(Dialogue& dialogue, std::string name) : dialogue_(dialogue), name_(std::move(name)) {}
+  BackendTap(World& world, std::string user, std::string name)
+      : world_(world), user_(std::move(user)), name_(std::move(name)) {}
+  void is_lost() {
+    if (lost_) return;
+    lost_ = true;
+    ++world_.losses[user_].unnoticed;
+  }
   void on_delivered(std::string_view octets) override {
-    dialogue_.said(name_, Dialogue::Direction::kToProxy, octets);
+    world_.dialogue.said(name_, Dialogue::Direction::kToProxy, octets);
   }
   void on_written(std::string_view octets) override {
-    dialogue_.said(name_, Dialogue::Direction::kFromProxy, octets);
+    world_.dialogue.said(name_, Dialogue::Direction::kFromProxy, octets);
   }
+  void on_lost() override { noticed(); }
+  void on_stream_closed() override { noticed(); }
 
  private:
-  Dialogue& dialogue_;
+  void noticed() {
+    if (!lost_ || noticed_) return;
+    noticed_ = true;
+    --world_.losses[user_].unnoticed;
+    world_.losses[user_].noticed.push_back(world_.moments.now());
+    world_.dialogue.note(name_, "is known to be lost");
+  }
+
+  World& world_;
+  const std::string user_;
   const std::string name_;
+  bool lost_ = false;
+  bool noticed_ = false;
 };
 
 }  // namespace
 
 class LegacyBackend::Connection final : private LinkPeer, private demo::SessionOutput {
  public:
-  Connection(demo::LegacyServer& server, std::shared_ptr<Link> link, std::string user)
-      : link_(std::move(link)), user_(std::move(user)), session_(server, "192.0.2.1", *this) {
+  Connection(demo::LegacyServer& server, std::shared_ptr<Link> link, std::shared_ptr<BackendTap> tap,
+             std::string user)
+      : link_(std::move(link)),
+        tap_(std::move(tap)),
+        user_(std::move(user)),
+        session_(server, "192.0.2.1", *this) {
+    link_->set_tap(tap_);
     link_->set_peer(this);
     session_.start();
   }
   bool ended() const { return ended_; }
   bool logged_in() const { return !session_.user().empty(); }
   const std::string& user() const { return user_; }
-  void cut() {
+  // It exists only in the proxy's eyes.
+  bool is_ghost() const { return silent_ && !link_->left_by_proxy(); }
+  bool silent() const { return silent_; }
+  void cut(size_t octets) {
+    tap_->is_lost();
     session_.disconnected();
-    link_->reset();
+    link_->break_off(octets);
     ended_ = true;
   }
+  void say_bye() {
+    tap_->is_lost();
+    session_.sever("Server shutting down");
+  }
+  void hush() {
+    tap_->is_lost();
+    session_.disconnected();
+    silent_ = true;
+  }
+  size_t undelivered() const { return link_->undelivered(); }
 
  private:
   void send(std::string_view octets) override { link_->send(octets); }
@@ -65,8 +103,10 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
   }
 
   std::shared_ptr<Link> link_;
+  std::shared_ptr<BackendTap> tap_;
   const std::string user_;
   demo::LegacySession session_;
+  bool silent_ = false;
   bool ended_ = false;
 };
 
@@ -84,7 +124,7 @@ void LegacyBackend::check_limits(const std::string& user) const {
   size_t of_user = 1;
   size_t in_all = 1;
   for (const auto& connection : connections_) {
-    if (connection->ended()) continue;
+    if (connection->ended() || (connection->silent() && !connection->is_ghost())) continue;
     ++in_all;
     of_user += connection->user() == user;
   }
@@ -98,8 +138,8 @@ std::shared_ptr<Link> LegacyBackend::accept(const std::string& user) {
   check_limits(user);
   auto link = network_.connect(LinkHabits::any(world_.random), {});
   const std::string name = user + ".b" + std::to_string(++accepted_);
-  link->set_tap(std::make_shared<BackendTap>(world_.dialogue, name));
-  connections_.push_back(std::make_unique<Connection>(server_, link, user));
+  auto tap = std::make_shared<BackendTap>(world_, user, name);
+  connections_.push_back(std::make_unique<Connection>(server_, link, std::move(tap), user));
   return link;
 }
 
@@ -113,13 +153,36 @@ bool LegacyBackend::connected(const std::string& user) const {
   });
 }
 
-bool LegacyBackend::cut_one(const std::string& user) {
+LegacyBackend::Connection* LegacyBackend::any_of(const std::string& user) {
   std::vector<Connection*> candidates;
   for (const auto& connection : connections_)
-    if (connection->user() == user && !connection->ended()) candidates.push_back(connection.get());
-  if (candidates.empty()) return false;
-  world_.random.pick(candidates)->cut();
-  return true;
+    if (connection->user() == user && !connection->ended() && !connection->silent())
+      candidates.push_back(connection.get());
+  return candidates.empty() ? nullptr : world_.random.pick(candidates);
+}
+
+bool LegacyBackend::cut_one(const std::string& user) {
+  auto* connection = any_of(user);
+  if (connection) connection->cut(world_.random.below(connection->undelivered() + 1));
+  return connection;
+}
+
+bool LegacyBackend::hush_one(const std::string& user) {
+  auto* connection = any_of(user);
+  if (connection) connection->hush();
+  return connection;
+}
+
+void LegacyBackend::restart(base::Millis down, Farewell farewell) {
+  down_until_ = world_.scheduler.now() + down;
+  for (const auto& connection : connections_) {
+    if (connection->ended() || connection->silent()) continue;
+    if (farewell == Farewell::kBye) {
+      connection->say_bye();
+    } else {
+      connection->cut(world_.random.below(connection->undelivered() + 1));
+    }
+  }
 }
 
 void LegacyBackend::sweep() {

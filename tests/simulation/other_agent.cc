@@ -11,13 +11,12 @@ constexpr size_t kMany = 25;
 }  // namespace
 
 OtherAgent::OtherAgent(World& world, MailHistory& history, demo::MailStore& store, const Habits& habits,
-                       std::vector<std::string> users, std::function<bool(const std::string&)> cut)
+                       std::vector<std::string> users)
     : world_(world),
       history_(history),
       store_(store),
       habits_(habits),
       users_(std::move(users)),
-      cut_(std::move(cut)),
       next_act_(world.scheduler, [this] { act(); }) {
   next_act_.start(base::Millis(100));
 }
@@ -26,7 +25,6 @@ void OtherAgent::act() {
   auto& random = world_.random;
   next_act_.start(base::Millis(random.percent(80) ? random.below(600) : random.below(5'000)));
   if (resting_) return;
-  if (habits_.rules.cuts && random.percent(10)) cut(random.pick(users_));
   const auto& name = random.percent(60) ? habits_.mailboxes.front() : random.pick(habits_.mailboxes);
   const auto* mailbox = history_.find(random.pick(users_), name);
   ++world_.steps;
@@ -42,12 +40,6 @@ void OtherAgent::act() {
     change_flags(*mailbox);
   }
   acting_ = false;
-}
-
-void OtherAgent::cut(const std::string& user) {
-  if (!cut_(user)) return;
-  world_.cuts[user].push_back(world_.moments.now());
-  world_.dialogue.note(user + ".b", "a connection is cut");
 }
 
 void OtherAgent::deliver(const MailboxHistory& mailbox) {

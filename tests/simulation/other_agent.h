@@ -2,7 +2,6 @@
 // works on the MailStore itself, as a local program would. Owned by the Simulation.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,7 +15,7 @@ namespace imapmux::simulation {
 class OtherAgent {
  public:
   OtherAgent(World& world, MailHistory& history, demo::MailStore& store, const Habits& habits,
-             std::vector<std::string> users, std::function<bool(const std::string&)> cut);
+             std::vector<std::string> users);
 
   void rest(bool resting) { resting_ = resting; }
   // It is its own doing that the store tells of.
@@ -27,14 +26,12 @@ class OtherAgent {
   void deliver(const MailboxHistory& mailbox);
   void expunge(const MailboxHistory& mailbox);
   void change_flags(const MailboxHistory& mailbox);
-  void cut(const std::string& user);
 
   World& world_;
   MailHistory& history_;
   demo::MailStore& store_;
   const Habits& habits_;
   const std::vector<std::string> users_;
-  const std::function<bool(const std::string&)> cut_;  // a connection of the user; false: there is none
   async::Timer next_act_;
   bool resting_ = false;
   bool acting_ = false;

@@ -76,6 +76,7 @@ Task<std::unique_ptr<backend::BackendConnection>> ProxyWorker::connect(
   const auto server = servers->servers().front();
   auto permit = co_await take_place(server->limit, settings.backend_wait);
   co_await async::sleep_for(Millis(world_.random.below(20)));
+  if (!backend_.accepts()) throw backend::BackendUnavailable("connection refused");
   auto stream = Link::open_stream(backend_.accept(login_name));
   auto connection = std::make_unique<backend::BackendConnection>(world_.scheduler, std::move(stream),
                                                                  settings.command_timeout);

@@ -14,12 +14,17 @@ struct Rules {
   // Connections to the backend: of each user (K), and in all (0: no limit).
   uint32_t most_of_user = 16;
   uint32_t most_in_all = 0;
-  bool scarce = false;  // not all users can have theirs at once: logins may be refused
-  bool cuts = false;    // the backend cuts connections, as crashes and routers do
+  bool scarce = false;    // not all users can have theirs at once: logins may be refused
+  bool cuts = false;      // the backend cuts connections, as crashes and routers do
+  bool silences = false;  // connections fall silent: half-open
+  bool restarts = false;
+  base::Millis backend_wait{20'000};
+  base::Millis command_timeout{300'000};
   // From a command's last octet to its answer, and from a change to its being told in IDLE.
   base::Millis answer_limit{120'000};
   base::Millis idle_limit{15'000};
 
+  bool any_trouble() const { return cuts || silences || restarts; }
   bool shared() const { return access == Access::kShared; }
 };
 

@@ -332,14 +332,14 @@ void SessionAudit::on_bye() {
       running_, [](const Running& running) { return running.command->verb == Verb::kLogout; });
   // One that comes in the middle of a literal leaves nothing else to say.
   const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
-  if (context_.world.cuts_since(user(), lately) > 0) return;
+  if (context_.world.losses_since(user(), lately) > 0) return;
   if (!asked && !leaving_) fail("BYE, and nobody asked for it");
 }
 
 void SessionAudit::on_stream_closed() {
   stream_closed_ = true;
   const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
-  if (context_.world.cuts_since(user(), lately) > 0) return;
+  if (context_.world.losses_since(user(), lately) > 0) return;
   if (!leaving_ && !said_bye_) fail("the proxy closed the connection without BYE");
 }
 
@@ -361,7 +361,8 @@ void SessionAudit::look_after() {
   const auto due = time - rules.idle_limit;
   if (idles_since_.time > due) return;
   // Polls of a mailbox that was severed back off: the proxy does not fight with somebody else.
-  if (context_.world.cuts_since(user(), context_.world.moments.at(time - base::Millis(120'000))) > 0) return;
+  if (context_.world.losses_since(user(), context_.world.moments.at(time - base::Millis(700'000))) > 0)
+    return;
   if (auto problem = behind(*open_, context_.world.moments.at(due))) fail("in IDLE for a while: " + *problem);
 }
 

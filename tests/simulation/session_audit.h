@@ -103,7 +103,8 @@ class SessionAudit final : public LinkTap {
 
   // audit_answers.cc
   Problem check_answer(const Running& running, const Reply& reply);
-  size_t cuts_during(const Running& running) const;
+  size_t losses_during(const Running& running) const;
+  bool long_outage_during(const Running& running) const;
   bool was_answered_without_backend(const Running& running);
   Problem check_refusal(const Running& running, const Reply& reply) const;
   Problem check_fetch(const Running& running) const;

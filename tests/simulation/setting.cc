@@ -35,6 +35,9 @@ Rules any_rules(Random& random, Access access, size_t users) {
     rules.scarce = rules.most_in_all < wanted;
   }
   rules.cuts = random.percent(30);
+  rules.restarts = random.percent(25);
+  rules.silences = random.percent(20);
+  if (rules.silences) rules.command_timeout = Millis(15'000);
   return rules;
 }
 
@@ -43,6 +46,8 @@ std::string describe(const Rules& rules) {
   std::string text = fmt::format("access=shared K={}", rules.most_of_user);
   if (rules.most_in_all > 0) text += fmt::format(" max={}", rules.most_in_all);
   if (rules.cuts) text += " cuts";
+  if (rules.restarts) text += " restarts";
+  if (rules.silences) text += " silences";
   return text;
 }
 
@@ -92,6 +97,8 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.max_connections = rules.most_in_all;
   backend.lease_wait = Millis(rules.shared() ? 60'000 : 2'000);  // in vain only where one has it alone
   backend.poll_interval = Millis(5'000);
+  backend.backend_wait = rules.backend_wait;
+  backend.command_timeout = rules.command_timeout;
   config->backends[backend.name] = std::move(backend);
   config::Route route;
   route.backend = "legacy";

@@ -51,8 +51,8 @@ Simulation::Simulation(const RunOptions& options)
     backend_.notify_soon();
   });
   proxy_ = std::make_unique<ProxyWorker>(world_, backend_, proxy_config(rules_));
-  agent_ = std::make_unique<OtherAgent>(world_, history_, backend_.server().store(), habits_, users_,
-                                        [this](const auto& user) { return backend_.cut_one(user); });
+  agent_ = std::make_unique<OtherAgent>(world_, history_, backend_.server().store(), habits_, users_);
+  trouble_ = std::make_unique<Trouble>(world_, backend_, rules_, users_);
 
   MailClient::Surroundings around{
       .audit = {world_, history_, promises_, rules_,
@@ -152,6 +152,7 @@ void Simulation::settle() {
     return std::ranges::all_of(clients_, [](const auto& client) { return client->at_rest(); });
   };
   agent_->rest(true);
+  trouble_->rest(true);
   for (const auto& client : clients_) client->rest(true);
   play_until(at_rest, "the clients do not come to rest");
   // NOOP does not wait long for a mailbox that is not attached just then: so it may take a second one.
@@ -167,6 +168,7 @@ void Simulation::settle() {
     if (!client->gone() && !left_out) client->audit()->settled();
   }
   agent_->rest(false);
+  trouble_->rest(false);
   for (const auto& client : clients_) client->rest(false);
 }
 
@@ -177,6 +179,7 @@ bool Simulation::everybody_was_told() const {
 
 void Simulation::tear_down() {
   agent_->rest(true);
+  trouble_->rest(true);
   for (const auto& client : clients_) client->leave();
   if (world_.random.percent(30)) {
     world_.ending = true;
@@ -199,6 +202,7 @@ void Simulation::tear_down() {
   if (!problem.empty()) world_.verdict.fail("?", "at the end: " + problem);
   clients_.clear();
   agent_.reset();
+  trouble_.reset();
   proxy_.reset();
   world_.scheduler.advance(Millis(1'000));
   if (!world_.verdict.failed() && world_.scheduler.next_timer() != base::Instant::max())

@@ -11,6 +11,7 @@
 #include "simulation/mail_client.h"
 #include "simulation/other_agent.h"
 #include "simulation/proxy_worker.h"
+#include "simulation/trouble.h"
 
 namespace imapmux::simulation {
 
@@ -55,6 +56,7 @@ class Simulation {
   Promises promises_;
   std::unique_ptr<ProxyWorker> proxy_;
   std::unique_ptr<OtherAgent> agent_;
+  std::unique_ptr<Trouble> trouble_;
   std::vector<std::unique_ptr<MailClient>> clients_;
   std::vector<std::shared_ptr<SessionAudit>> audits_;  // of connections that are open, or were a while ago
   base::Instant looked_after_{};
