@@ -161,11 +161,13 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   // What may be repeated is, once.
   if (reply.code == "UNAVAILABLE" && shared && running.is_delivered()) {
     const bool repeats = command.info().repeatable && command.info().uses_numbers;
-    if (losses_during(running) >= (repeats ? 2U : 1U) || long_outage_during(running)) return std::nullopt;
+    if (losses_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
   }
+  const bool waited_in_vain = given_up || reply.code == "LIMIT";
+  if (waited_in_vain && shared && running.is_delivered() && long_outage_during(running)) return std::nullopt;
   // Others have all connections that there may be.
   const bool no_place = given_up || reply.code == "LIMIT";
-  if (no_place && context_.rules.scarce && !context_.is_connected(user_)) return std::nullopt;
+  if (no_place && context_.rules.scarce) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (opens && !shared && reply.code == "INUSE") return std::nullopt;
@@ -272,6 +274,7 @@ Problem SessionAudit::check_search(const Running& running) const {
 Problem SessionAudit::check_copy(const Running& running, const Reply& reply) {
   if (reply.code != "COPYUID") return std::nullopt;
   const auto* target = target_of(*running.command);
+  if (target && target->begun() > *running.delivered) return std::nullopt;  // it was another one then
   wire::TokenReader reader(reply.code_arguments);
   const auto validity = reader.number();
   if (!target || validity != target->uid_validity() || !reader.space()) return "COPYUID of another mailbox";
@@ -302,6 +305,7 @@ Problem SessionAudit::check_copy(const Running& running, const Reply& reply) {
 Problem SessionAudit::check_append(const Running& running, const Reply& reply) {
   if (reply.code != "APPENDUID") return std::nullopt;
   const auto* target = target_of(*running.command);
+  if (target && target->begun() > *running.delivered) return std::nullopt;
   wire::TokenReader reader(reply.code_arguments);
   const auto validity = reader.number();
   const auto uid = reader.space() ? reader.number() : std::nullopt;
@@ -314,6 +318,7 @@ Problem SessionAudit::check_append(const Running& running, const Reply& reply) {
 Problem SessionAudit::check_status(const Running& running) const {
   if (!running.status) return "OK without an answer";
   const auto* mailbox = target_of(*running.command);
+  if (mailbox->begun() > *running.delivered) return std::nullopt;
   wire::TokenReader reader(*running.status);
   if (!reader.astring() || !reader.space() || !reader.open()) return "a malformed STATUS response";
   // Exact where nothing happened meanwhile.

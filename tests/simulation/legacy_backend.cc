@@ -59,7 +59,6 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
     session_.start();
   }
   bool ended() const { return ended_; }
-  bool logged_in() const { return !session_.user().empty(); }
   const std::string& user() const { return user_; }
   // It exists only in the proxy's eyes.
   bool is_ghost() const { return silent_ && !link_->left_by_proxy(); }
@@ -145,12 +144,6 @@ std::shared_ptr<Link> LegacyBackend::accept(const std::string& user) {
 
 void LegacyBackend::notify_soon() {
   if (!tick_.active()) tick_.start(base::Millis(world_.random.below(50)));
-}
-
-bool LegacyBackend::connected(const std::string& user) const {
-  return std::ranges::any_of(connections_, [&](const auto& connection) {
-    return connection->user() == user && !connection->ended() && connection->logged_in();
-  });
 }
 
 LegacyBackend::Connection* LegacyBackend::any_of(const std::string& user) {

@@ -34,7 +34,6 @@ class LegacyBackend {
 
   demo::LegacyServer& server() { return server_; }
   size_t connections() const { return connections_.size(); }
-  bool connected(const std::string& user) const;
 
  private:
   class Connection;

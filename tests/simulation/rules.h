@@ -18,6 +18,7 @@ struct Rules {
   bool cuts = false;      // the backend cuts connections, as crashes and routers do
   bool silences = false;  // connections fall silent: half-open
   bool restarts = false;
+  bool renewals = false;  // mailboxes that nobody has selected get another UIDVALIDITY
   base::Millis backend_wait{20'000};
   base::Millis command_timeout{300'000};
   // From a command's last octet to its answer, and from a change to its being told in IDLE.

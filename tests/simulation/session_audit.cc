@@ -246,7 +246,7 @@ OpenMailbox* SessionAudit::subject() {
 void SessionAudit::on_untagged(const Response& response) {
   switch (response.name) {
     case ResponseName::kBye:
-      on_bye();
+      on_bye(response);
       return;
     case ResponseName::kOk:
     case ResponseName::kNo:
@@ -326,13 +326,18 @@ void SessionAudit::on_remark(const Response& response) {
   }
 }
 
-void SessionAudit::on_bye() {
+void SessionAudit::on_bye(const Response& response) {
   said_bye_ = true;
   const bool asked = std::ranges::any_of(
       running_, [](const Running& running) { return running.command->verb == Verb::kLogout; });
   // One that comes in the middle of a literal leaves nothing else to say.
   const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
   if (context_.world.losses_since(user(), lately) > 0) return;
+  const bool another_identity = base::equals_ignore_case(response.code, "UNAVAILABLE") && open_ &&
+                                open_->history && open_->history->retired();
+  if (another_identity) return;
+  const bool logs_in = !running_.empty() && running_.front().command->verb == Verb::kLogin;
+  if (logs_in && context_.rules.scarce) return;  // it took too long
   if (!asked && !leaving_) fail("BYE, and nobody asked for it");
 }
 
@@ -368,6 +373,10 @@ void SessionAudit::look_after() {
 
 void SessionAudit::settled() {
   if (!open_) return;
+  if (open_->history->retired()) {
+    fail("settled: the mailbox has another UIDVALIDITY, which was not told");
+    return;
+  }
   const auto& messages = open_->picture.messages();
   const auto& alive = open_->history->alive();
   if (messages.size() != alive.size()) {

@@ -32,8 +32,6 @@ struct AuditContext {
   const Rules& rules;
   // Whether a connection of the proxy has the mailbox open.
   std::function<bool(const MailboxHistory&)> is_attached;
-  // Whether the user has any connection to the backend.
-  std::function<bool(const std::string& user)> is_connected = [](const std::string&) { return true; };
 };
 
 class SessionAudit final : public LinkTap {
@@ -78,7 +76,7 @@ class SessionAudit final : public LinkTap {
   void on_go_ahead();
   void on_untagged(const wire::Response& response);
   void on_remark(const wire::Response& response);
-  void on_bye();
+  void on_bye(const wire::Response& response);
   void take_effect(const Running& running, const Reply& reply);
   void fail(const std::string& what);
   void judge(const Problem& problem) {

@@ -37,6 +37,7 @@ Rules any_rules(Random& random, Access access, size_t users) {
   rules.cuts = random.percent(30);
   rules.restarts = random.percent(25);
   rules.silences = random.percent(20);
+  rules.renewals = random.percent(30);
   if (rules.silences) rules.command_timeout = Millis(15'000);
   return rules;
 }
@@ -48,6 +49,7 @@ std::string describe(const Rules& rules) {
   if (rules.cuts) text += " cuts";
   if (rules.restarts) text += " restarts";
   if (rules.silences) text += " silences";
+  if (rules.renewals) text += " renewals";
   return text;
 }
 

@@ -51,15 +51,15 @@ Simulation::Simulation(const RunOptions& options)
     backend_.notify_soon();
   });
   proxy_ = std::make_unique<ProxyWorker>(world_, backend_, proxy_config(rules_));
-  agent_ = std::make_unique<OtherAgent>(world_, history_, backend_.server().store(), habits_, users_);
+  agent_ = std::make_unique<OtherAgent>(
+      world_, history_, backend_.server().store(), habits_, users_,
+      [this](const auto& mailbox) { return is_open(mailbox); },
+      [this](const auto& mailbox) { return may_renew(mailbox); });
   trouble_ = std::make_unique<Trouble>(world_, backend_, rules_, users_);
 
   MailClient::Surroundings around{
       .audit = {world_, history_, promises_, rules_,
-                [this](const auto& mailbox) {
-                  return backend_.server().sessions_in(mailbox.user(), mailbox.name()) > 0;
-                },
-                [this](const auto& user) { return backend_.connected(user); }},
+                [this](const auto& mailbox) { return is_open(mailbox); }},
       .network = network_,
       .habits = habits_,
       .proxy = [this](std::unique_ptr<net::Stream> stream) { proxy_->accept(std::move(stream)); },
@@ -102,6 +102,19 @@ void Simulation::on_change(const MailboxHistory& mailbox, const MailboxHistory::
       mailbox.user() + ".b",
       fmt::format("UID {} ({}) {} {}, and nobody asked for it", change.mail.uid(), change.mail.token,
                   kWhat[static_cast<size_t>(change.kind)], mailbox.name()));
+}
+
+bool Simulation::is_open(const MailboxHistory& mailbox) {
+  return backend_.server().sessions_in(mailbox.user(), mailbox.name()) > 0;
+}
+
+// Who was told of no message need not hear of it, and what he is told then may be of the one or the other.
+bool Simulation::may_renew(const MailboxHistory& mailbox) {
+  if (is_open(mailbox) || world_.losses[mailbox.user()].unnoticed > 0) return false;
+  return std::ranges::none_of(audits_, [&](const auto& audit) {
+    return !audit->closed() && audit->open() && audit->open()->history == &mailbox &&
+           audit->open()->picture.exists() == 0;
+  });
 }
 
 void Simulation::look_after() {
@@ -155,6 +168,8 @@ void Simulation::settle() {
   trouble_->rest(true);
   for (const auto& client : clients_) client->rest(true);
   play_until(at_rest, "the clients do not come to rest");
+  play_until([this] { return backend_.accepts(); }, "the server is away");
+  if (rules_.restarts) play_for(Millis(11'000));  // BackOff pauses for 10 s
   // NOOP does not wait long for a mailbox that is not attached just then: so it may take a second one.
   for (int asked = 0; asked == 0 || (!everybody_was_told() && asked < kMostQuestions); ++asked) {
     if (asked > 0) play_for(Millis(1'000));

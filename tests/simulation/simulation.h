@@ -42,6 +42,8 @@ class Simulation {
   bool everybody_was_told() const;
   void tear_down();
   void look_after();
+  bool is_open(const MailboxHistory& mailbox);
+  bool may_renew(const MailboxHistory& mailbox);
   void on_change(const MailboxHistory& mailbox, const MailboxHistory::Change& change);
 
   const RunOptions options_;

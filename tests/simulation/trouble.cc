@@ -23,7 +23,12 @@ void Trouble::act() {
   if (rules_.cuts && random.percent(20) && backend_.cut_one(user)) note(user, "a connection is cut");
   if (rules_.silences && random.percent(5) && backend_.hush_one(user))
     note(user, "a connection falls silent");
-  if (rules_.restarts && random.percent(5)) restart();
+  if (rules_.restarts && rested() && random.percent(8)) restart();
+}
+
+// One outage after the other would be a long one.
+bool Trouble::rested() const {
+  return world_.outages.empty() || world_.scheduler.now() >= world_.outages.back().end + Millis(30'000);
 }
 
 void Trouble::restart() {

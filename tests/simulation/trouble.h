@@ -20,6 +20,7 @@ class Trouble {
   void act();
   void note(const std::string& user, std::string_view what);
   void restart();
+  bool rested() const;
 
   World& world_;
   LegacyBackend& backend_;
