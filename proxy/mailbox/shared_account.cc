@@ -16,6 +16,7 @@ using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
 constexpr Millis kPatienceWithOpening{1'000};
+constexpr Millis kLookAgain{100};
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
 // A party of one question, whose untagged answers it keeps.
@@ -58,13 +59,16 @@ class NotifyAtEnd {
 
 }  // namespace
 
-SharedAccount::RoomWish::RoomWish(SharedAccount& account) : account_(account) {
+SharedAccount::RoomWish::RoomWish(SharedAccount& account, Manner manner)
+    : account_(account), manner_(manner) {
   ++account_.room_wishes_;
+  if (manner_ == Manner::kInsisting) ++account_.insisting_;
   account_.make_room();
 }
 
 SharedAccount::RoomWish::~RoomWish() {
   --account_.room_wishes_;
+  if (manner_ == Manner::kInsisting) --account_.insisting_;
   account_.changed();
 }
 
@@ -115,7 +119,7 @@ Task<> SharedAccount::live() {
   mailboxes_.clear();
   connections_.clear();
   lost_.clear();
-  credential_.reset();
+  proven_.clear();
 }
 
 void SharedAccount::close() {
@@ -137,71 +141,6 @@ void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
   credentials_.set_ttl(config().credential_ttl);
 }
 
-void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
-                          auth::Credential credential) {
-  credential_ = std::move(credential);
-  add(std::move(connection), std::move(place));
-}
-
-void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place) {
-  capabilities_ = connection->capabilities();
-  SharedConnection::Owner& owner = *this;
-  auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
-  connections_.push_back(shared);
-  shared->begin();
-  changed();
-}
-
-bool SharedAccount::can_open() const {
-  const uint32_t most = config().connections_per_user;
-  return !closing_ && !opening_ && credential_ && room_wishes_ == 0 &&
-         back_off_.may_try(workplace_.scheduler().now()) && (most == 0 || places_->used() < most);
-}
-
-void SharedAccount::open_another() {
-  opening_ = true;
-  opening_since_ = workplace_.scheduler().now();
-  tasks_.spawn(open(Account::Slot(places_)));
-}
-
-// In the account's scope: a login that has begun is finished, whoever has asked for it.
-Task<> SharedAccount::open(Account::Slot place) {
-  const auto servers = servers_;  // a reload may replace them meanwhile
-  const auto& backend = servers->config();
-  std::string problem;
-  refused_ = false;
-  std::unique_ptr<backend::BackendConnection> connection;
-  try {
-    connection = co_await workplace_.connect(servers, login_name_);
-    backend::LoginOutcome outcome;
-    if (backend.master_user.empty()) {
-      const auto credential = credential_->clone();
-      outcome = co_await backend::log_in(*connection, backend, credential, login_name_);
-    } else {
-      outcome = co_await backend::log_in_as_master(*connection, backend, login_name_);
-    }
-    workplace_.wipe_buffers();
-    refused_ = outcome.verdict != backend::LoginVerdict::kAccepted;
-    if (refused_) problem = "refused: " + outcome.reply.text;
-  } catch (const backend::BackendUnavailable& error) {
-    problem = error.what();
-  } catch (const net::ConnectionLost& lost) {
-    problem = lost.what();
-  }
-  if (problem.empty()) {
-    back_off_.succeeded();
-    add(std::move(connection), std::move(place));
-  } else {
-    back_off_.failed(workplace_.scheduler().now(), std::hash<std::string>()(login_name_));
-    base::log::warn("backend {}: no further connection for {}: {}", backend.name, login_name_, problem);
-    if (connection) co_await connection->close(kLogoutLimit);
-  }
-  opening_ = false;
-  opening_problem_ = problem;
-  ++openings_;
-  changed();
-}
-
 void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection) {
   std::erase(connections_, connection);
   ++closing_connections_;
@@ -219,7 +158,7 @@ Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection) {
 std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const SharedMailbox* except) const {
   std::shared_ptr<SharedMailbox> best;
   for (const auto& [key, mailbox] : mailboxes_) {
-    if (!mailbox->attached() || mailbox.get() == except) continue;
+    if (!mailbox->attached() || mailbox.get() == except || !mailbox->can_be_suspended()) continue;
     if (manner == Manner::kGentle && mailbox->in_use() && !mailbox->resting()) continue;
     if (!best ||
         std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
@@ -230,7 +169,7 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
 
 void SharedAccount::make_room() {
   if (room_wishes_ == 0) return;
-  const uint32_t most = config().connections_per_user;
+  const uint32_t most = most_connections();
   if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
   bool one_comes_free = false;
   for (const auto& connection : connections_) {
@@ -243,8 +182,9 @@ void SharedAccount::make_room() {
   }
   const bool one_gives = std::any_of(mailboxes_.begin(), mailboxes_.end(),
                                      [](const auto& entry) { return entry.second->gives_connection(); });
-  if (one_comes_free || one_gives) return;
-  if (const auto victim = idle_longest(Manner::kInsisting, nullptr)) victim->give_connection();
+  if (one_comes_free || one_gives || insisting_ == 0) return;
+  const auto victim = idle_longest(Manner::kInsisting, nullptr);
+  if (victim && victim->connection().available()) victim->give_connection();
 }
 
 Task<> SharedAccount::wait_for_change(base::Instant deadline) {
@@ -271,7 +211,6 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
     if (best && (best->available() || !(can_open() || opening_))) co_return Found{best, {}};
     if (can_open() && (!best || openings_ == before)) open_another();
     if (best && !opening_) co_return Found{best, {}};
-    if (openings_ > before && refused_ && !opening_) co_return Found{nullptr, std::string(kUnreachable)};
     if (closing_ || workplace_.scheduler().now() >= deadline)
       co_return Found{best, best ? ""
                             : opening_problem_.empty()
@@ -308,7 +247,7 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       for (const auto& connection : connections_)
         if (!connection->lost() && !connection->attached() && (!unattached || connection->free()))
           unattached = connection;
-      if (unattached && room_wishes_ == 0) co_return Found{unattached, {}};
+      if (unattached && insisting_ == 0) co_return Found{unattached, {}};
       if (give_up()) {
         // Whoever was to make room need not.
         if (victim) victim->keep_connection();
@@ -317,7 +256,7 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       if (can_open()) open_another();
       const bool failed = openings_ > before && !opening_problem_.empty() && !opening_;
       const bool waited = workplace_.scheduler().now() >= began + config().backend_wait;
-      if (failed && (refused_ || waited || manner == Manner::kGentle))
+      if (failed && (waited || manner == Manner::kGentle))
         co_return Found{nullptr, std::string(kUnreachable)};
       // max_connections may let a further one wait for long.
       if (!opening_ || workplace_.scheduler().now() - opening_since_ >= kPatienceWithOpening) {
@@ -335,7 +274,8 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       co_return none;
     }
     if (closing_ || workplace_.scheduler().now() >= deadline) co_return none;
-    co_await wait_for_change(deadline);
+    const auto look_again = workplace_.scheduler().now() + std::max(config().min_hold, kLookAgain);
+    co_await wait_for_change(std::min(deadline, look_again));
   }
 }
 

@@ -130,6 +130,8 @@ void SharedConnection::give_turn(Party& party) {
 
 bool SharedConnection::try_turn(Party& party) {
   if (lost()) return false;
+  // Answered before it was complete: what comes now would become a part of its literal.
+  if (flights_.empty() && holds_ == 0 && connection_->mid_command()) return false;
   const bool idle = holds_ == 0 && flights_.empty();
   const bool mine = party_ == &party && !idle;
   if (mine ? turn_over() : !idle || !waiting_.empty()) return false;
@@ -153,7 +155,11 @@ void SharedConnection::end(Party& party) {
 }
 
 void SharedConnection::pass_on() {
-  if (holds_ > 0 || !flights_.empty() || lost()) return;
+  if (holds_ > 0 || !flights_.empty() || lost() || connection_->mid_command()) return;
+  if (const auto why = connection_->why_not_reusable(); !why.empty()) {
+    abort(std::string(why));
+    return;
+  }
   last_used_ = owner_.tasks().scheduler().now();
   connection_->resume();  // a client that reads slowly holds nobody up who comes behind it
   if (auto* next = waiting_.pop_front()) {
@@ -240,6 +246,7 @@ Task<> SharedConnection::ship(std::shared_ptr<SharedConnection> self, std::strin
       }
     }
     self->connection_->command_completed();
+    self->pass_on();
   } catch (const net::ConnectionLost&) {
     co_return;  // whoever waits for the answer is told
   }

@@ -101,7 +101,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   async::Task<bool> turn(Party& party);
   void end(Party& party);
   // Free: nobody's turn, nobody waiting.
-  bool free() const { return !lost() && holds_ == 0 && flights_.empty() && waiting_.empty(); }
+  bool free() const {
+    return !lost() && holds_ == 0 && flights_.empty() && waiting_.empty() && !connection_->mid_command();
+  }
   // The same, or its party only idles and gives way at once.
   bool available() const { return free() || (resting_ && !lost() && waiting_.empty()); }
   void rest(bool resting) { resting_ = resting; }
