@@ -19,6 +19,9 @@ struct Rules {
   bool silences = false;  // connections fall silent: half-open
   bool restarts = false;
   bool renewals = false;  // mailboxes that nobody has selected get another UIDVALIDITY
+  // UIDNEXT never goes back, so that mailboxes need not be read anew.
+  bool sticky = true;
+  base::Millis poll_interval{5'000};
   base::Millis backend_wait{20'000};
   base::Millis command_timeout{300'000};
   // From a command's last octet to its answer, and from a change to its being told in IDLE.
@@ -26,6 +29,8 @@ struct Rules {
   base::Millis idle_limit{15'000};
 
   bool any_trouble() const { return cuts || silences || restarts; }
+  // Of a mailbox that was set aside for another one, flags are read again so late.
+  base::Millis age_of_flags() const { return shared() && sticky ? poll_interval : base::Millis(0); }
   bool shared() const { return access == Access::kShared; }
 };
 

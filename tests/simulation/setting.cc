@@ -98,7 +98,7 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.connections_per_user = rules.most_of_user;
   backend.max_connections = rules.most_in_all;
   backend.lease_wait = Millis(rules.shared() ? 60'000 : 2'000);  // in vain only where one has it alone
-  backend.poll_interval = Millis(5'000);
+  backend.poll_interval = rules.poll_interval;
   backend.backend_wait = rules.backend_wait;
   backend.command_timeout = rules.command_timeout;
   config->backends[backend.name] = std::move(backend);
