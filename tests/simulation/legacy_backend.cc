@@ -48,9 +48,10 @@ class BackendTap final : public LinkTap {
 
 class LegacyBackend::Connection final : private LinkPeer, private demo::SessionOutput {
  public:
-  Connection(demo::LegacyServer& server, std::shared_ptr<Link> link, std::shared_ptr<BackendTap> tap,
-             std::string user)
-      : link_(std::move(link)),
+  Connection(World& world, demo::LegacyServer& server, std::shared_ptr<Link> link,
+             std::shared_ptr<BackendTap> tap, std::string user)
+      : world_(world),
+        link_(std::move(link)),
         tap_(std::move(tap)),
         user_(std::move(user)),
         session_(server, "192.0.2.1", *this) {
@@ -66,16 +67,19 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
   void cut(size_t octets) {
     tap_->is_lost();
     session_.disconnected();
+    note_selection();
     link_->break_off(octets);
     ended_ = true;
   }
   void say_bye() {
     tap_->is_lost();
     session_.sever("Server shutting down");
+    note_selection();
   }
   void hush() {
     tap_->is_lost();
     session_.disconnected();
+    note_selection();
     silent_ = true;
   }
   size_t undelivered() const { return link_->undelivered(); }
@@ -88,9 +92,16 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
   }
   void on_octets(std::string_view octets) override {
     if (!session_.closed()) session_.receive(octets);
+    note_selection();
+  }
+  void note_selection() {
+    const uint64_t now = session_.selected() ? session_.selected()->id() : 0;
+    if (selected_ != 0 && selected_ != now) world_.deselections[selected_].push_back(world_.moments.now());
+    selected_ = now;
   }
   void on_end() override {
     if (!session_.closed()) session_.disconnected();
+    note_selection();
     link_->finish();
     end();
   }
@@ -101,10 +112,12 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
     link_->set_peer(nullptr);
   }
 
+  World& world_;
   std::shared_ptr<Link> link_;
   std::shared_ptr<BackendTap> tap_;
   const std::string user_;
   demo::LegacySession session_;
+  uint64_t selected_ = 0;  // 0: none
   bool silent_ = false;
   bool ended_ = false;
 };
@@ -138,7 +151,7 @@ std::shared_ptr<Link> LegacyBackend::accept(const std::string& user) {
   auto link = network_.connect(LinkHabits::any(world_.random), {});
   const std::string name = user + ".b" + std::to_string(++accepted_);
   auto tap = std::make_shared<BackendTap>(world_, user, name);
-  connections_.push_back(std::make_unique<Connection>(server_, link, std::move(tap), user));
+  connections_.push_back(std::make_unique<Connection>(world_, server_, link, std::move(tap), user));
   return link;
 }
 

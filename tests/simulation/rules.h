@@ -30,7 +30,9 @@ struct Rules {
 
   bool any_trouble() const { return cuts || silences || restarts; }
   // Of a mailbox that was set aside for another one, flags are read again so late.
-  base::Millis age_of_flags() const { return shared() && sticky ? poll_interval : base::Millis(0); }
+  base::Millis age_of_flags() const {
+    return shared() && sticky ? poll_interval + base::Millis(1'000) : base::Millis(0);
+  }
   bool shared() const { return access == Access::kShared; }
 };
 

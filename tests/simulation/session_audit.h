@@ -132,6 +132,7 @@ class SessionAudit final : public LinkTap {
   std::optional<OpenMailbox> open_;
   std::optional<OpenMailbox> opening_;
   base::Instant last_answer_{};
+  bool inside_response_ = false;
   bool greeted_ = false;
   bool asked_in_vain_ = false;
   bool idling_ = false;  // the "+" of IDLE was said

@@ -38,6 +38,18 @@ struct World {
     return unnoticed +
            static_cast<size_t>(std::ranges::count_if(noticed, [&](Moment loss) { return loss >= then; }));
   }
+  // When a mailbox (demo::MailboxId) that was selected was so no more.
+  std::map<uint64_t, std::vector<Moment>> deselections;
+  // The last time before `then` or the first one behind it is less than `ago` ago.
+  bool deselected_lately(uint64_t mailbox, Moment then, base::Millis ago) const {
+    const auto found = deselections.find(mailbox);
+    if (found == deselections.end()) return false;
+    const auto& times = found->second;
+    const auto lately = [&](Moment one) { return scheduler.now() - one.time < ago; };
+    const auto behind = std::ranges::upper_bound(times, then);
+    return (behind != times.begin() && lately(*std::prev(behind))) ||
+           (behind != times.end() && lately(*behind));
+  }
   // When the server took no connections.
   struct Outage {
     base::Instant begin;
