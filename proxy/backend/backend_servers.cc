@@ -30,10 +30,36 @@ void ConnectionLimit::set_most(uint32_t most) {
 }
 
 bool ConnectionLimit::acquire(const std::shared_ptr<Waiter>& waiter) {
-  const std::lock_guard lock(mutex_);
-  if (take_free()) return true;
-  waiters_.push_back(waiter);
+  {
+    const std::lock_guard lock(mutex_);
+    if (take_free()) return true;
+    waiters_.push_back(waiter);
+    waiting_now_ = static_cast<uint32_t>(waiters_.size());
+  }
+  const std::lock_guard lock(subscribers_mutex_);
+  for (const auto& [who, wanted] : subscribers_) wanted();
   return false;
+}
+
+void ConnectionLimit::subscribe(const void* who, std::function<void()> wanted) {
+  const std::lock_guard lock(subscribers_mutex_);
+  subscribers_[who] = std::move(wanted);
+}
+
+void ConnectionLimit::unsubscribe(const void* who) {
+  const std::lock_guard lock(subscribers_mutex_);
+  subscribers_.erase(who);
+}
+
+std::shared_ptr<void> ConnectionLimit::make_room(std::shared_ptr<ConnectionLimit> limit) {
+  auto* raw = limit.get();
+  ++raw->coming_;
+  return {raw, [limit = std::move(limit)](void*) { --limit->coming_; }};
+}
+
+bool ConnectionLimit::has_room() const {
+  const std::lock_guard lock(mutex_);
+  return most_ == 0 || (used_ < most_ && waiters_.empty());
 }
 
 bool ConnectionLimit::try_acquire() {
@@ -52,6 +78,7 @@ void ConnectionLimit::withdraw(const std::shared_ptr<Waiter>& waiter) {
     const std::lock_guard lock(mutex_);
     if (!waiter->has_place) {
       waiters_.remove(waiter);
+      waiting_now_ = static_cast<uint32_t>(waiters_.size());
       return;
     }
     waiter->has_place = false;
@@ -76,6 +103,7 @@ ConnectionLimit::Waiters ConnectionLimit::grant() {
     granted.back()->has_place = true;
     ++used_;
   }
+  waiting_now_ = static_cast<uint32_t>(waiters_.size());
   return granted;
 }
 
@@ -132,6 +160,11 @@ std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(
   if (ranked.front().first == ServerHealth::Standing::kDown) return order;
   for (const auto& [standing, i] : ranked) order.push_back(servers_[preference[i]]);
   return order;
+}
+
+bool BackendServers::has_room(std::string_view login_name, base::Instant now) const {
+  const auto all = candidates(login_name, now);
+  return !all.empty() && all.front()->limit->has_room();
 }
 
 void BackendServers::failed(Server& server, base::Instant now, std::string_view reason) const {

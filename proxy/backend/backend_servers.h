@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -57,6 +58,18 @@ class ConnectionLimit {
   uint32_t in_use() const;
   uint32_t waiting() const;
 
+  // `wanted` is called when somebody begins to wait: from any thread, no lock held, and not after
+  // unsubscribe() has returned.
+  void subscribe(const void* who, std::function<void()> wanted);
+  void unsubscribe(const void* who);
+  // More wait than connections are being closed for. Cheap.
+  bool wants_room() const {
+    return waiting_now_.load(std::memory_order_relaxed) > coming_.load(std::memory_order_relaxed);
+  }
+  // A connection is being closed for who waits, until what is returned is destroyed.
+  static std::shared_ptr<void> make_room(std::shared_ptr<ConnectionLimit> limit);
+  bool has_room() const;
+
  private:
   using Waiters = std::list<std::shared_ptr<Waiter>>;
   bool take_free();
@@ -67,6 +80,10 @@ class ConnectionLimit {
   uint32_t most_ = 0;
   uint32_t used_ = 0;
   Waiters waiters_;
+  std::atomic<uint32_t> waiting_now_{0};  // their number
+  std::atomic<uint32_t> coming_{0};
+  std::mutex subscribers_mutex_;
+  std::map<const void*, std::function<void()>> subscribers_;
 };
 
 class BackendServers {
@@ -95,6 +112,8 @@ class BackendServers {
   // The servers for a user in the order to try: his own, then (with failover) the others; first those that
   // are up, then those that are passed over, then those that are down. None if all are down.
   std::vector<std::shared_ptr<Server>> candidates(std::string_view login_name, base::Instant now) const;
+  // Whether one of them takes a connection without making somebody else wait.
+  bool has_room(std::string_view login_name, base::Instant now) const;
   // Notes the outcome of connecting to a server, for a client or to check it. The only place where a server's
   // state changes, which is logged.
   void failed(Server& server, base::Instant now, std::string_view reason) const;

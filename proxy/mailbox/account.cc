@@ -25,12 +25,6 @@ async::Task<Account::Slot> Account::take_slot(std::shared_ptr<Account> account, 
   }
 }
 
-void Account::place_freed() {
-  --used_;
-  freed_.notify_one();
-  watchers_.for_each([](Watcher& watcher) { watcher.on_place_free(); });
-}
-
 void Account::pass_on(uint32_t most) {
   if (used_ < most) freed_.notify_one();
 }

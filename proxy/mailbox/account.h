@@ -21,6 +21,16 @@ class Account {
   Account(const Account&) = delete;
   Account& operator=(const Account&) = delete;
 
+  // Who wants to know when a place has become free.
+  class Watcher : public base::ListNode {
+   public:
+    virtual void on_place_free() noexcept = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+  void watch(Watcher& watcher) { watchers_.push_back(watcher); }
+
   // One of the K places for a backend connection; given back when it is destroyed, which may be after the
   // session.
   class Slot {
@@ -34,23 +44,15 @@ class Account {
     }
     ~Slot() {
       if (!of_) return;
-      of_->place_freed();
+      --of_->used_;
+      of_->freed_.notify_one();
+      of_->watchers_.for_each([](Watcher& watcher) { watcher.on_place_free(); });
     }
     explicit operator bool() const { return of_ != nullptr; }
 
    private:
     std::shared_ptr<Account> of_;
   };
-
-  // Who is told of every place that becomes free, without waiting in the line. Unlinks itself.
-  class Watcher : public base::ListNode {
-   public:
-    virtual void on_place_free() noexcept = 0;
-
-   protected:
-    ~Watcher() = default;
-  };
-  void watch(Watcher& watcher) { watchers_.push_back(watcher); }
 
   // Waits for a place among `most` (0 = no limit) for at most `limit`; an empty Slot if none became free, or
   // if `give_up` says so after stop_waiting() (the client has gone).
@@ -98,7 +100,6 @@ class Account {
   // A wake-up that was meant for one who gave up goes on to the next. Only where a place is free: who is
   // woken for nothing loses its place in the line.
   void pass_on(uint32_t most);
-  void place_freed();
   void next_check();
 
   std::string backend_;

@@ -5,6 +5,7 @@
 
 #include "backend/open.h"
 #include "base/log.h"
+#include "mailbox/shared_accounts.h"
 #include "wire/mailbox_name.h"
 
 namespace imapmux::mailbox {
@@ -15,8 +16,8 @@ using backend::LiteralStart;
 using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
-constexpr Millis kPatienceWithOpening{1'000};
 constexpr Millis kLookAgain{100};
+constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
 // A party of one question, whose untagged answers it keeps.
@@ -72,9 +73,10 @@ SharedAccount::RoomWish::~RoomWish() {
   account_.changed();
 }
 
-SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
+SharedAccount::SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
                              std::shared_ptr<backend::BackendServers> servers, std::string login_name)
-    : workplace_(workplace),
+    : accounts_(accounts),
+      workplace_(workplace),
       places_(std::move(places)),
       servers_(std::move(servers)),
       login_name_(std::move(login_name)),
@@ -85,7 +87,6 @@ SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> plac
 
 // They leave their connections, which is news for those who wait: for nobody, but the list must be there.
 SharedAccount::~SharedAccount() {
-  Account::Watcher::unlink();
   mailboxes_.clear();
 }
 
@@ -159,6 +160,7 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
   std::shared_ptr<SharedMailbox> best;
   for (const auto& [key, mailbox] : mailboxes_) {
     if (!mailbox->attached() || mailbox.get() == except || !mailbox->can_be_suspended()) continue;
+    if (mailbox->connection().retiring()) continue;
     if (manner == Manner::kGentle && mailbox->in_use() && !mailbox->resting()) continue;
     if (!best ||
         std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
@@ -180,8 +182,9 @@ void SharedAccount::make_room() {
     }
     one_comes_free = true;
   }
-  const bool one_gives = std::any_of(mailboxes_.begin(), mailboxes_.end(),
-                                     [](const auto& entry) { return entry.second->gives_connection(); });
+  const bool one_gives = std::any_of(mailboxes_.begin(), mailboxes_.end(), [](const auto& entry) {
+    return entry.second->was_asked_for_connection();
+  });
   if (one_comes_free || one_gives || insisting_ == 0) return;
   const auto victim = idle_longest(Manner::kInsisting, nullptr);
   if (victim && victim->connection().available()) victim->give_connection();
@@ -191,7 +194,6 @@ Task<> SharedAccount::wait_for_change(base::Instant deadline) {
   const auto now = workplace_.scheduler().now();
   auto left = std::chrono::ceil<Millis>(deadline - now);
   if (!back_off_.may_try(now)) left = std::min(left, back_off_.left(now));
-  if (opening_ && now - opening_since_ < kPatienceWithOpening) left = std::min(left, kPatienceWithOpening);
   co_await changed_.wait_for(std::max(left, Millis(1)));
 }
 
@@ -201,15 +203,16 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
   for (;;) {
     std::shared_ptr<SharedConnection> best;
     for (const auto& connection : connections_) {
-      if (connection->lost()) continue;
+      if (connection->lost() || connection->retiring()) continue;
       const auto rank = [](const SharedConnection& one) {
         return std::tuple(!one.available(), one.waiting(), one.attached());
       };
       if (!best || rank(*connection) < rank(*best)) best = connection;
     }
     // As few connections as will do: another one is opened only when all are busy.
-    if (best && (best->available() || !(can_open() || opening_))) co_return Found{best, {}};
-    if (can_open() && (!best || openings_ == before)) open_another();
+    const bool may_open = can_open() && (!best || has_room());
+    if (best && (best->available() || !(may_open || opening_))) co_return Found{best, {}};
+    if (may_open && (!best || openings_ == before)) open_another();
     if (best && !opening_) co_return Found{best, {}};
     if (closing_ || workplace_.scheduler().now() >= deadline)
       co_return Found{best, best ? ""
@@ -231,21 +234,23 @@ bool SharedAccount::others_heard_less(const SharedMailbox& mailbox) const {
 // Mailboxes get connections in the order in which they asked.
 Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner,
                                                          std::function<bool()> give_up) {
+  if (manner == Manner::kGentle && others_heard_less(mailbox))
+    co_return Found{nullptr, std::string(kNoneFree)};
   const auto began = workplace_.scheduler().now();
-  const auto deadline = began + config().lease_wait;
+  const auto deadline = began + config().backend_wait;
   const uint64_t before = openings_;
   Wish wish;
   wishes_.push_back(wish);
   // The next one's turn has come when this one has found something, or given up.
   const NotifyAtEnd next(changed_);
   std::shared_ptr<SharedMailbox> victim;
-  const Found none{nullptr, "NO [LIMIT] Too many mailboxes are open"};
-  if (manner == Manner::kGentle && others_heard_less(mailbox)) co_return none;
+  const Found none{nullptr, std::string(kNoneFree)};
   for (;;) {
     if (&wishes_.front() == &wish) {
       std::shared_ptr<SharedConnection> unattached;
       for (const auto& connection : connections_)
-        if (!connection->lost() && !connection->attached() && (!unattached || connection->free()))
+        if (!connection->lost() && !connection->retiring() && !connection->attached() &&
+            (!unattached || connection->free()))
           unattached = connection;
       if (unattached && insisting_ == 0) co_return Found{unattached, {}};
       if (give_up()) {
@@ -253,13 +258,15 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
         if (victim) victim->keep_connection();
         co_return none;
       }
-      if (can_open()) open_another();
+      // Where the server is full (max_connections), rather another mailbox of the user's gives way than
+      // another user.
+      const bool room = has_room() || (manner == Manner::kInsisting && !idle_longest(manner, &mailbox));
+      if (can_open() && room) open_another();
       const bool failed = openings_ > before && !opening_problem_.empty() && !opening_;
       const bool waited = workplace_.scheduler().now() >= began + config().backend_wait;
       if (failed && (waited || manner == Manner::kGentle))
         co_return Found{nullptr, std::string(kUnreachable)};
-      // max_connections may let a further one wait for long.
-      if (!opening_ || workplace_.scheduler().now() - opening_since_ >= kPatienceWithOpening) {
+      if (!opening_) {
         // Who was asked is on its way: a second one need not give its connection for this.
         const bool one_gives = victim && victim->attached();
         const auto next_victim = one_gives ? victim : idle_longest(manner, &mailbox);
@@ -363,14 +370,53 @@ void SharedAccount::on_connection_lost(SharedConnection& connection, const std::
 }
 
 void SharedAccount::run() {
-  for (const auto& connection : lost_) connection->bury();
+  for (const auto& connection : lost_) connection->give_up();
   lost_.clear();
+  dismiss_retired();
   changed();
 }
 
-void SharedAccount::on_connection_free() noexcept {
+void SharedAccount::on_connection_free(SharedConnection& connection) noexcept {
   if (room_wishes_ > 0) make_room();
+  const auto* server = connection.server();
+  if (server && server->limit->wants_room()) accounts_.make_room(server->limit);
+  if (connection.retiring()) workplace_.scheduler().make_ready(*this);
   changed();
+}
+
+SharedMailbox* SharedAccount::mailbox_on(const SharedConnection& connection) const {
+  for (const auto& [key, mailbox] : mailboxes_)
+    if (mailbox->shared_connection().get() == &connection) return mailbox.get();
+  return nullptr;
+}
+
+std::shared_ptr<SharedConnection> SharedAccount::spare_connection(const backend::ConnectionLimit& limit,
+                                                                  Spare kind) const {
+  std::shared_ptr<SharedConnection> best;
+  for (const auto& connection : connections_) {
+    const auto* server = connection->server();
+    if (!server || server->limit.get() != &limit || connection->lost() || connection->retiring()) continue;
+    if (workplace_.scheduler().now() - connection->opened_at() < config().min_hold) continue;
+    if (kind == Spare::kIdle && !connection->available()) continue;
+    const auto* mailbox = mailbox_on(*connection);
+    if (mailbox && !mailbox->can_be_suspended()) continue;
+    if (!best || connection->last_used() < best->last_used()) best = connection;
+  }
+  return best;
+}
+
+void SharedAccount::retire(const std::shared_ptr<SharedConnection>& connection,
+                           std::shared_ptr<void> until_closed) {
+  base::log::debug("backend {}: a connection of {} is closed for others", config().name, login_name_);
+  connection->retire(std::move(until_closed));
+  if (auto* mailbox = mailbox_on(*connection)) mailbox->give_connection();
+  workplace_.scheduler().make_ready(*this);
+}
+
+void SharedAccount::dismiss_retired() {
+  const auto all = connections_;
+  for (const auto& connection : all)
+    if (connection->retiring() && connection->free() && !connection->attached()) dismiss(connection);
 }
 
 void SharedAccount::on_alert(std::string_view line) noexcept {

@@ -39,11 +39,13 @@ class Member : public base::ListNode {
   ~Member() = default;
 };
 
+class SharedAccounts;
+
 class SharedAccount final : private SharedConnection::Owner,
-                            private Account::Watcher,
-                            private async::ReadyNode {
+                            private async::ReadyNode,
+                            private Account::Watcher {
  public:
-  SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
+  SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
                 std::shared_ptr<backend::BackendServers> servers, std::string login_name);
   ~SharedAccount();
 
@@ -91,6 +93,12 @@ class SharedAccount final : private SharedConnection::Owner,
   // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is
   // disturbed. `give_up` is asked after every change(), and every `min_hold`.
   async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner, std::function<bool()> give_up);
+  // For other users (max_connections): the connection of this server that is missed least. Idle: nobody
+  // asks for anything on it. Not one that was opened a moment (`min_hold`) ago. Null: there is none.
+  enum class Spare : uint8_t { kIdle, kBusy };
+  std::shared_ptr<SharedConnection> spare_connection(const backend::ConnectionLimit& limit, Spare kind) const;
+  // It is closed as soon as what is under way on it is done.
+  void retire(const std::shared_ptr<SharedConnection>& connection, std::shared_ptr<void> until_closed);
   // A party is going.
   void leave_connections(Party& party);
 
@@ -128,10 +136,10 @@ class SharedAccount final : private SharedConnection::Owner,
   async::TaskScope& tasks() override { return tasks_; }
   base::Millis min_hold() const override { return config().min_hold; }
   void on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept override;
-  void on_connection_free() noexcept override;
+  void on_connection_free(SharedConnection& connection) noexcept override;
+  void on_place_free() noexcept override { changed(); }
   void on_alert(std::string_view line) noexcept override;
-  void on_place_free() noexcept override { changed(); }  // a login's own connection is closed, say
-  void run() override;                                   // frees what was lost
+  void run() override;  // frees what was lost
 
   struct Wish : base::ListNode {};
   // A credential that the backend has accepted, to connect with.
@@ -143,6 +151,7 @@ class SharedAccount final : private SharedConnection::Owner,
 
   void add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place);
   bool can_open() const;
+  bool has_room() const { return servers_->has_room(login_name_, workplace_.scheduler().now()); }
   async::Task<> wait_for_change(base::Instant deadline);
   void open_another();
   async::Task<> open(Account::Slot place);
@@ -163,6 +172,10 @@ class SharedAccount final : private SharedConnection::Owner,
   bool needed() const;
   bool others_heard_less(const SharedMailbox& mailbox) const;
 
+  SharedMailbox* mailbox_on(const SharedConnection& connection) const;
+  void dismiss_retired();
+
+  SharedAccounts& accounts_;
   Workplace& workplace_;
   std::shared_ptr<Account> places_;
   std::shared_ptr<backend::BackendServers> servers_;
@@ -181,7 +194,6 @@ class SharedAccount final : private SharedConnection::Owner,
   char delimiter_ = 0;
   base::IntrusiveList<Wish> wishes_;  // of mailboxes, for a connection
   bool opening_ = false;
-  base::Instant opening_since_{};
   uint64_t openings_ = 0;  // that have ended
   std::string opening_problem_;
   BackOff back_off_;

@@ -5,6 +5,7 @@
 #include "backend/open.h"
 #include "base/log.h"
 #include "mailbox/shared_account.h"
+#include "mailbox/shared_accounts.h"
 
 namespace imapmux::mailbox {
 namespace {
@@ -38,6 +39,7 @@ void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, 
   auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
   connections_.push_back(shared);
   shared->begin();
+  if (const auto* server = shared->server()) accounts_.opened(server->limit);
   changed();
 }
 
@@ -63,7 +65,6 @@ bool SharedAccount::can_open() const {
 
 void SharedAccount::open_another() {
   opening_ = true;
-  opening_since_ = workplace_.scheduler().now();
   tasks_.spawn(open(Account::Slot(places_)));
 }
 

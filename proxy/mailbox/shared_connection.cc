@@ -94,7 +94,7 @@ const std::string SharedConnection::kClosing = "it is being closed";
 SharedConnection::SharedConnection(Owner& owner, std::unique_ptr<backend::BackendConnection> connection,
                                    Account::Slot place)
     : owner_(owner), connection_(std::move(connection)), place_(std::move(place)) {
-  last_used_ = owner_.tasks().scheduler().now();
+  opened_at_ = last_used_ = owner_.tasks().scheduler().now();
 }
 
 SharedConnection::~SharedConnection() {
@@ -170,7 +170,7 @@ void SharedConnection::pass_on() {
     return;
   }
   party_ = nullptr;  // who is done may go without a word
-  owner_.on_connection_free();
+  owner_.on_connection_free(*this);
 }
 
 SharedConnection::Flight& SharedConnection::take_off(Party& party, backend::Completion& completion) {
@@ -300,9 +300,17 @@ Task<> SharedConnection::outlast(std::shared_ptr<SharedConnection> self) {
   }
 }
 
+void SharedConnection::give_up() {
+  connection_->abort();
+  connection_->take_stream();  // its destruction closes the socket
+  connection_->permit = {};
+  place_ = {};
+  retiring_.reset();
+}
+
 void SharedConnection::attach(Attachment* attachment) {
   attachment_ = attachment;
-  if (!attachment) owner_.on_connection_free();
+  if (!attachment) owner_.on_connection_free(*this);
 }
 
 Task<> SharedConnection::close(Millis limit, Millis busy) {
@@ -312,13 +320,6 @@ Task<> SharedConnection::close(Millis limit, Millis busy) {
   drained_.notify_all();
   while (auto* waiter = waiting_.pop_front()) waiter->decided.set();
   co_await connection_->close(limit, busy);
-  bury();
-}
-
-void SharedConnection::bury() {
-  connection_->take_stream();
-  place_ = Account::Slot();
-  connection_->permit = backend::ConnectionLimit::Permit();
 }
 
 void SharedConnection::on_untagged(const wire::Response& response,

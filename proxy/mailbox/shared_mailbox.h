@@ -58,7 +58,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void give_connection();
   // Nobody else wants it any more.
   void keep_connection() { connection_wanted_ = false; }
-  bool gives_connection() const { return attached_ && connection_wanted_; }
+  bool was_asked_for_connection() const { return attached_ && connection_wanted_; }
   // Its clients ask what is new, and there was no connection for that.
   bool lacks_connection() const { return lacks_connection_ && !attached_ && !polls_.empty(); }
   base::Instant last_heard() const { return last_heard_; }
@@ -208,6 +208,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> step();
   void used();
   bool wanted() const;
+  bool gives_connection() const;
   bool may_let_go() const;
   bool must_let_go() const;
   bool set_aside() const { return blocks_ > 0 && copies_ == 0; }
@@ -294,6 +295,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
 
   bool attached_ = false;
   bool attach_under_way_ = false;
+  bool leased_ = false;       // attach() has got as far as that
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;

@@ -79,7 +79,7 @@ Task<> SharedMailbox::attach() {
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
-  gave_up_ = false;
+  gave_up_ = leased_ = false;
   if (attached_) flags_are_old(Flags::kAtOnce);  // what the server was about to tell it tells no more
   try {
     refusal = co_await take_place(kind);
@@ -131,6 +131,7 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
                                       });
   lacks_connection_ = false;
   if (refusal) co_return refusal;
+  leased_ = true;
   if (connection_) co_return std::nullopt;
   const auto manner =
       insisting || news_overdue() ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
@@ -300,7 +301,7 @@ Task<> SharedMailbox::let_go() {
     co_await deselect(connection);
   }
   // For another mailbox of the account, no more: nobody was let in meanwhile.
-  const bool for_its_connection = connection_wanted_ && !yielding_ && !set_aside();
+  const bool for_its_connection = gives_connection() && !yielding_ && !set_aside();
   if (connection == connection_) suspended(for_its_connection ? Flags::kSoon : Flags::kAtOnce);
 }
 
@@ -339,7 +340,7 @@ Task<> SharedMailbox::deselect(std::shared_ptr<SharedConnection> connection) {
 // However it came to that: no connection, no lease.
 void SharedMailbox::suspended(Flags flags) {
   flags_are_old(flags);
-  attached_ = false;
+  attached_ = leased_ = false;
   wanted_since_.reset();
   yielding_ = false;
   connection_wanted_ = false;
@@ -365,7 +366,7 @@ void SharedMailbox::contradiction(std::string_view what) {
 void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   flags_are_old(Flags::kAtOnce);
   connection_.reset();
-  attached_ = connection_wanted_ = contradicted_ = false;
+  attached_ = leased_ = connection_wanted_ = contradicted_ = false;
   wanted_since_.reset();
   yielding_ = false;
   account_.workplace().arbiter().release(holder_, key_);

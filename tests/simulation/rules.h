@@ -22,7 +22,7 @@ struct Rules {
   // UIDNEXT never goes back, so that mailboxes need not be read anew.
   bool sticky = true;
   base::Millis poll_interval{5'000};
-  base::Millis backend_wait{20'000};
+  base::Millis backend_wait{60'000};
   base::Millis command_timeout{300'000};
   // From a command's last octet to its answer, and from a change to its being told in IDLE.
   base::Millis answer_limit{120'000};

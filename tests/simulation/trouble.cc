@@ -35,7 +35,7 @@ void Trouble::restart() {
   auto& random = world_.random;
   // Some are longer than anybody waits.
   const bool long_outage = random.percent(20);
-  const Millis down(long_outage ? random.between(20'000, 45'000) : random.between(50, 6'000));
+  const Millis down(long_outage ? random.between(50'000, 90'000) : random.between(50, 6'000));
   for (const auto& user : users_) note(user, fmt::format("the server restarts, for {} ms", down.count()));
   backend_.restart(down, random.percent(50) ? LegacyBackend::Farewell::kBye : LegacyBackend::Farewell::kNone);
   world_.outages.push_back({world_.scheduler.now(), world_.scheduler.now() + down});
