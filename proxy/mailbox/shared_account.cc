@@ -173,19 +173,12 @@ void SharedAccount::make_room() {
   if (room_wishes_ == 0) return;
   const uint32_t most = most_connections();
   if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
-  bool one_comes_free = false;
   for (const auto& connection : connections_) {
-    if (connection->attached()) continue;
-    if (connection->free()) {
-      dismiss(connection);
-      return;
-    }
-    one_comes_free = true;
+    if (!connection->free() || connection->attached()) continue;
+    dismiss(connection);
+    return;
   }
-  const bool one_gives = std::any_of(mailboxes_.begin(), mailboxes_.end(), [](const auto& entry) {
-    return entry.second->was_asked_for_connection();
-  });
-  if (one_comes_free || one_gives || insisting_ == 0) return;
+  if (insisting_ == 0) return;
   const auto victim = idle_longest(Manner::kInsisting, nullptr);
   if (victim && victim->connection().available()) victim->give_connection();
 }

@@ -58,7 +58,6 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void give_connection();
   // Nobody else wants it any more.
   void keep_connection() { connection_wanted_ = false; }
-  bool was_asked_for_connection() const { return attached_ && connection_wanted_; }
   // Its clients ask what is new, and there was no connection for that.
   bool lacks_connection() const { return lacks_connection_ && !attached_ && !polls_.empty(); }
   base::Instant last_heard() const { return last_heard_; }
