@@ -152,7 +152,6 @@ void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection) {
 
 Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection) {
   co_await connection->close(kLogoutLimit, kLogoutLimit);
-  connection->give_up();  // clients may still refer to it
   --closing_connections_;
   changed();
 }
@@ -228,9 +227,19 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
   }
 }
 
+// Of those that only want to know what is new, the one that has not heard for the longest time is first.
+bool SharedAccount::others_heard_less(const SharedMailbox& mailbox) const {
+  return std::any_of(mailboxes_.begin(), mailboxes_.end(), [&](const auto& entry) {
+    const auto& other = *entry.second;
+    return &other != &mailbox && other.lacks_connection() && other.last_heard() < mailbox.last_heard();
+  });
+}
+
 // Mailboxes get connections in the order in which they asked.
 Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner,
                                                          std::function<bool()> give_up) {
+  if (manner == Manner::kGentle && others_heard_less(mailbox))
+    co_return Found{nullptr, std::string(kNoneFree)};
   const auto began = workplace_.scheduler().now();
   const auto deadline = began + config().backend_wait;
   const uint64_t before = openings_;
@@ -262,7 +271,9 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       if (failed && (waited || manner == Manner::kGentle))
         co_return Found{nullptr, std::string(kUnreachable)};
       if (!opening_) {
-        const auto next_victim = idle_longest(manner, &mailbox);
+        // Who was asked is on its way: a second one need not give its connection for this.
+        const bool one_gives = victim && victim->attached();
+        const auto next_victim = one_gives ? victim : idle_longest(manner, &mailbox);
         if (next_victim) {
           victim = next_victim;
           victim->give_connection();

@@ -180,6 +180,7 @@ class SharedAccount final : private SharedConnection::Owner,
   bool is_for_room() const { return room_wish_ && room_wish_->claim_ != Claim::kSpare; }
   std::shared_ptr<SharedMailbox> idle_longest(Manner manner, const SharedMailbox* except) const;
   bool needed() const;
+  bool others_heard_less(const SharedMailbox& mailbox) const;
 
   SharedMailbox* mailbox_on(const SharedConnection& connection) const;
   void dismiss_retired();

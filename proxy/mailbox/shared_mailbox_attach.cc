@@ -102,7 +102,7 @@ Task<> SharedMailbox::attach() {
   } else {
     attached_ = true;
     lost_attaches_ = 0;
-    attached_since_ = quiet_since_ = last_work_ = now();
+    attached_since_ = quiet_since_ = last_work_ = last_heard_ = now();
     if (yields_ && uids_not_sticky_) {
       yields_ = false;
       account_.workplace().arbiter().yields_no_more(holder_);
@@ -129,10 +129,12 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
                                         gave_up_ = closing_ || set_aside() || !wanted() || may_yield();
                                         return gave_up_;
                                       });
+  lacks_connection_ = false;
   if (refusal) co_return refusal;
   leased_ = true;
   if (connection_) co_return std::nullopt;
-  const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
+  const auto manner =
+      insisting || news_overdue() ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
   const auto leased = now();
   auto found = co_await account_.connection_for(*this, manner, [this, leased] {
     // A lease that finds no connection is not kept from others who wait for it.
@@ -140,6 +142,7 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
     gave_up_ = closing_ || set_aside() || !wanted() || in_vain;
     return gave_up_;
   });
+  lacks_connection_ = !found.connection;
   if (!found.connection) co_return found.problem;
   connection_ = std::move(found.connection);
   connection_->attach(this);
@@ -163,6 +166,8 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
     const Flag deselecting(deselecting_);
     co_await deselect(connection);
   }
+  // A BYE may have come in one piece with the last answer.
+  if (connection != connection_) co_return std::string(kGone);
   co_return refusal;
 }
 
@@ -342,7 +347,9 @@ void SharedMailbox::suspended(Flags flags) {
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
   account_.workplace().arbiter().release(holder_, key_);
-  tell_polls(polls_);
+  polls_.for_each([](Polling& polling) {
+    if (!polling.has_limit) polling.answered();
+  });
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();

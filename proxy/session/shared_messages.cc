@@ -91,12 +91,12 @@ Task<> SharedSession::forward(Entry entry) {
   }
 
   Connection connection;
-  if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
+  if (again_.empty() && mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
     connection = current_ = mailbox_->shared_connection();
     mailbox_->worked();
   } else {
     waited = true;
-    auto turn = co_await turn_in(mailbox_);
+    auto turn = co_await turn_behind_lost();
     if (!turn.connection) {
       drop(relayed);
       answer(command, *turn.refusal);
@@ -143,6 +143,17 @@ Task<> SharedSession::forward(Entry entry) {
   relayed.sent = true;
   connection->send(*this, tag, std::move(pieces), relayed);
   if (alone) co_await all_answered();
+}
+
+// What was lost before, or while it waits, goes first: the answers to SEARCH must come in the order of the
+// commands, and of two STOREs the second one is the last.
+Task<SharedSession::Turn> SharedSession::turn_behind_lost() {
+  for (;;) {
+    while (!again_.empty()) co_await progress_.wait();
+    auto turn = co_await turn_in(mailbox_);
+    if (!turn.connection || again_.empty()) co_return turn;
+    turn.connection->end(*this);
+  }
 }
 
 // Whether the last message that the client knows of is still there.
