@@ -14,7 +14,6 @@ struct Rules {
   // Connections to the backend: of each user (K), and in all (0: no limit).
   uint32_t most_of_user = 16;
   uint32_t most_in_all = 0;
-  bool scarce = false;    // not all users can have theirs at once: logins may be refused
   bool cuts = false;      // the backend cuts connections, as crashes and routers do
   bool silences = false;  // connections fall silent: half-open
   bool restarts = false;

@@ -32,7 +32,6 @@ Rules any_rules(Random& random, Access access, size_t users) {
   if (random.percent(20)) {
     const auto wanted = static_cast<uint32_t>(users) * rules.most_of_user;
     rules.most_in_all = random.between(rules.most_of_user, wanted);
-    rules.scarce = rules.most_in_all < wanted;
   }
   rules.cuts = random.percent(30);
   rules.restarts = random.percent(25);

@@ -16,7 +16,7 @@ constexpr uint64_t kStepsToSettle = 400;
 constexpr Millis kTurn{10};
 constexpr Millis kLookAfter{500};
 constexpr Millis kLongEnough{600'000};
-constexpr int kMostQuestions = 10;
+constexpr int kMostQuestions = 40;  // a silent connection may have to time out
 // What a vanished client asked for may be done for so long.
 constexpr size_t kOldAudits = 200;
 
@@ -179,9 +179,9 @@ void Simulation::settle() {
     if (world_.verdict.failed()) return;
   }
   for (const auto& client : clients_) {
-    // Others have all connections that there may be.
-    const bool left_out = !client->gone() && rules_.scarce && client->audit()->asked_in_vain();
-    if (!client->gone() && !left_out) client->audit()->settled();
+    // NOOP takes no other user's connection.
+    const bool in_vain = !client->gone() && rules_.most_in_all > 0 && client->audit()->asked_in_vain();
+    if (!client->gone() && !in_vain) client->audit()->settled();
   }
   agent_->rest(false);
   trouble_->rest(false);
