@@ -169,7 +169,7 @@ void Simulation::settle() {
   for (const auto& client : clients_) client->rest(true);
   play_until(at_rest, "the clients do not come to rest");
   play_until([this] { return backend_.accepts(); }, "the server is away");
-  if (rules_.restarts) play_for(Millis(11'000));  // BackOff pauses for 10 s
+  if (rules_.any_trouble()) play_for(Millis(11'000));  // BackOff pauses for 10 s
   play_for(rules_.age_of_flags());
   // NOOP does not wait long for a mailbox that is not attached just then: so it may take a second one.
   for (int asked = 0; asked == 0 || (!everybody_was_told() && asked < kMostQuestions); ++asked) {
