@@ -23,7 +23,9 @@ struct ServerOptions {
   std::map<std::string, std::string> users;  // user to password; their mailboxes exist from the start
   bool accept_any_user = false;              // others are made by their first login
   std::string any_password;                  // of those; empty: the password is the user's name
-  bool starttls = false;                     // offered; SessionOutput::start_tls() must work
+  // Asked at each login; not empty: the answer of a server that takes nobody just then ("NO …").
+  std::function<std::string()> login_refusal;
+  bool starttls = false;  // offered; SessionOutput::start_tls() must work
   // What every user begins with besides an empty INBOX (see sample_mail.h); empty: nothing.
   std::function<void(MailStore& store, const std::string& user)> furnish;
   size_t max_message = size_t{64} << 20;  // octets of an APPEND

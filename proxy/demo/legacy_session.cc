@@ -322,6 +322,10 @@ LegacySession::Reply LegacySession::do_starttls() {
 
 LegacySession::Reply LegacySession::log_in(const std::string& user, std::string_view password) {
   if (!server_.check_password(user, password)) return "NO [AUTHENTICATIONFAILED] Authentication failed";
+  if (const auto& refusal = server_.options().login_refusal) {
+    auto reply = refusal();
+    if (!reply.empty()) return reply;
+  }
   unsigned limit = server_.quirks().max_connections_per_user;
   if (limit != 0 && server_.sessions_of_user(user) >= limit) {
     server_.violations().record(server_.violations().over_user_limit,

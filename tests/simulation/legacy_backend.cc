@@ -122,11 +122,20 @@ class LegacyBackend::Connection final : private LinkPeer, private demo::SessionO
   bool ended_ = false;
 };
 
+namespace {
+
+demo::ServerOptions with_refusal(demo::ServerOptions options, const std::string& answer) {
+  options.login_refusal = [&answer] { return answer; };
+  return options;
+}
+
+}  // namespace
+
 LegacyBackend::LegacyBackend(World& world, Network& network, demo::ServerOptions options, const Rules& rules)
     : world_(world),
       rules_(rules),
       network_(network),
-      server_(std::move(options)),
+      server_(with_refusal(std::move(options), login_refusal_)),
       tick_(world.scheduler, [this] { server_.on_tick(); }) {}
 
 LegacyBackend::~LegacyBackend() = default;

@@ -28,6 +28,8 @@ class LegacyBackend {
   // All connections end, and none is accepted for so long.
   enum class Farewell : uint8_t { kNone, kBye };
   void restart(base::Millis down, Farewell farewell);
+  // Logins get this answer from now on; empty: they are accepted.
+  void refuse_logins(std::string answer) { login_refusal_ = std::move(answer); }
   bool accepts() const { return world_.scheduler.now() >= down_until_; }
   // From the main loop only: frees connections that have ended.
   void sweep();
@@ -43,6 +45,7 @@ class LegacyBackend {
   World& world_;
   const Rules& rules_;
   Network& network_;
+  std::string login_refusal_;
   demo::LegacyServer server_;
   async::Timer tick_;
   uint64_t accepted_ = 0;

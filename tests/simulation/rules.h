@@ -14,12 +14,12 @@ struct Rules {
   // Connections to the backend: of each user (K), and in all (0: no limit).
   uint32_t most_of_user = 16;
   uint32_t most_in_all = 0;
-  bool scarce = false;    // not all users can have theirs at once: logins may be refused
   bool cuts = false;      // the backend cuts connections, as crashes and routers do
   bool silences = false;  // connections fall silent: half-open
   bool restarts = false;
+  bool refusals = false;  // logins are refused for a while, though the password is right
   bool renewals = false;  // mailboxes that nobody has selected get another UIDVALIDITY
-  // UIDNEXT never goes back, so that mailboxes need not be read anew.
+  // The proxy believes UIDNEXT, so that mailboxes need not be read anew.
   bool sticky = true;
   base::Millis poll_interval{5'000};
   base::Millis backend_wait{60'000};
@@ -28,7 +28,7 @@ struct Rules {
   base::Millis answer_limit{120'000};
   base::Millis idle_limit{15'000};
 
-  bool any_trouble() const { return cuts || silences || restarts; }
+  bool any_trouble() const { return cuts || silences || restarts || refusals; }
   // Of a mailbox that was set aside for another one, flags are read again so late.
   base::Millis age_of_flags() const {
     return shared() && sticky ? poll_interval + base::Millis(1'000) : base::Millis(0);

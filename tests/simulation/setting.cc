@@ -32,12 +32,13 @@ Rules any_rules(Random& random, Access access, size_t users) {
   if (random.percent(20)) {
     const auto wanted = static_cast<uint32_t>(users) * rules.most_of_user;
     rules.most_in_all = random.between(rules.most_of_user, wanted);
-    rules.scarce = rules.most_in_all < wanted;
   }
   rules.cuts = random.percent(30);
   rules.restarts = random.percent(25);
   rules.silences = random.percent(20);
   rules.renewals = random.percent(30);
+  rules.sticky = random.percent(75);
+  rules.refusals = random.percent(25);
   if (rules.silences) rules.command_timeout = Millis(15'000);
   return rules;
 }
@@ -50,6 +51,8 @@ std::string describe(const Rules& rules) {
   if (rules.restarts) text += " restarts";
   if (rules.silences) text += " silences";
   if (rules.renewals) text += " renewals";
+  if (rules.refusals) text += " refusals";
+  if (!rules.sticky) text += " uidnext-unreliable";
   return text;
 }
 
@@ -100,6 +103,7 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.lease_wait = Millis(rules.shared() ? 60'000 : 2'000);  // in vain only where one has it alone
   backend.poll_interval = rules.poll_interval;
   backend.backend_wait = rules.backend_wait;
+  backend.uid_next = rules.sticky ? config::UidNext::kSticky : config::UidNext::kUnreliable;
   backend.command_timeout = rules.command_timeout;
   config->backends[backend.name] = std::move(backend);
   config::Route route;

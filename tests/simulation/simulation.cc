@@ -16,7 +16,7 @@ constexpr uint64_t kStepsToSettle = 400;
 constexpr Millis kTurn{10};
 constexpr Millis kLookAfter{500};
 constexpr Millis kLongEnough{600'000};
-constexpr int kMostQuestions = 10;
+constexpr int kMostQuestions = 40;  // a silent connection may have to time out
 // What a vanished client asked for may be done for so long.
 constexpr size_t kOldAudits = 200;
 
@@ -169,7 +169,7 @@ void Simulation::settle() {
   for (const auto& client : clients_) client->rest(true);
   play_until(at_rest, "the clients do not come to rest");
   play_until([this] { return backend_.accepts(); }, "the server is away");
-  if (rules_.restarts) play_for(Millis(11'000));  // BackOff pauses for 10 s
+  if (rules_.any_trouble()) play_for(Millis(11'000));  // BackOff pauses for 10 s
   play_for(rules_.age_of_flags());
   // NOOP does not wait long for a mailbox that is not attached just then: so it may take a second one.
   for (int asked = 0; asked == 0 || (!everybody_was_told() && asked < kMostQuestions); ++asked) {
@@ -179,9 +179,9 @@ void Simulation::settle() {
     if (world_.verdict.failed()) return;
   }
   for (const auto& client : clients_) {
-    // Others have all connections that there may be.
-    const bool left_out = !client->gone() && rules_.scarce && client->audit()->asked_in_vain();
-    if (!client->gone() && !left_out) client->audit()->settled();
+    // NOOP takes no other user's connection.
+    const bool in_vain = !client->gone() && rules_.most_in_all > 0 && client->audit()->asked_in_vain();
+    if (!client->gone() && !in_vain) client->audit()->settled();
   }
   agent_->rest(false);
   trouble_->rest(false);

@@ -11,7 +11,8 @@ Trouble::Trouble(World& world, LegacyBackend& backend, const Rules& rules, std::
       backend_(backend),
       rules_(rules),
       users_(std::move(users)),
-      next_act_(world.scheduler, [this] { act(); }) {
+      next_act_(world.scheduler, [this] { act(); }),
+      accept_again_(world.scheduler, [this] { backend_.refuse_logins(""); }) {
   if (rules_.any_trouble()) next_act_.start(Millis(1'000));
 }
 
@@ -24,6 +25,7 @@ void Trouble::act() {
   if (rules_.silences && random.percent(5) && backend_.hush_one(user))
     note(user, "a connection falls silent");
   if (rules_.restarts && rested() && random.percent(8)) restart();
+  if (rules_.refusals && !accept_again_.active() && random.percent(8)) refuse_logins();
 }
 
 // One outage after the other would be a long one.
@@ -39,6 +41,17 @@ void Trouble::restart() {
   for (const auto& user : users_) note(user, fmt::format("the server restarts, for {} ms", down.count()));
   backend_.restart(down, random.percent(50) ? LegacyBackend::Farewell::kBye : LegacyBackend::Farewell::kNone);
   world_.outages.push_back({world_.scheduler.now(), world_.scheduler.now() + down});
+}
+
+// A directory that is down, a limit that counts connections which have just ended.
+void Trouble::refuse_logins() {
+  static const std::vector<std::string> kAnswers = {"NO [UNAVAILABLE] Temporary failure", "NO Login failed",
+                                                    "NO Too many open connections (2 of 2)"};
+  const auto& answer = world_.random.pick(kAnswers);
+  const Millis time(world_.random.between(50, 8'000));
+  for (const auto& user : users_) note(user, fmt::format("logins get {} for {} ms", answer, time.count()));
+  backend_.refuse_logins(answer);
+  accept_again_.start(time);
 }
 
 void Trouble::note(const std::string& user, std::string_view what) {

@@ -20,6 +20,7 @@ class Trouble {
   void act();
   void note(const std::string& user, std::string_view what);
   void restart();
+  void refuse_logins();
   bool rested() const;
 
   World& world_;
@@ -27,6 +28,7 @@ class Trouble {
   const Rules& rules_;
   const std::vector<std::string> users_;
   async::Timer next_act_;
+  async::Timer accept_again_;
   bool resting_ = false;
 };
 
