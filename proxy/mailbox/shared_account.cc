@@ -184,8 +184,11 @@ void SharedAccount::make_room() {
     return;
   }
   if (claim == Claim::kSpare) return;
+  // Who was asked is on its way: a second one need not give its connection for this.
+  if (const auto asked = room_wish_->victim_.lock(); asked && asked->attached()) return;
   const bool insists = claim == Claim::kAny && now - room_wish_->began_ >= config().max_hold;
   const auto victim = idle_longest(insists ? Manner::kInsisting : Manner::kGentle, nullptr);
+  room_wish_->victim_ = victim;
   if (victim) victim->give_connection();
 }
 

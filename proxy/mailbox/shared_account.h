@@ -86,6 +86,7 @@ class SharedAccount final : private SharedConnection::Owner,
     SharedAccount& account_;
     const Claim claim_;
     const base::Instant began_;
+    std::weak_ptr<SharedMailbox> victim_;
     async::Timer again_;
   };
   // A place that none of the account's mailboxes waits for.

@@ -309,7 +309,11 @@ SharedSession::Prepared SharedSession::prepare_search(const wire::Command& comma
     const auto key = arguments.substr(piece.offset, piece.length);
     const auto set = SequenceSet::parse(key.substr(key.rfind(' ') + 1));
     if (!set) return {{}, "BAD Invalid message set"};
-    if (set->max(0) > mailbox_->table().last_uid()) continue;  // which may have come in
+    if (set->max(0) > mailbox_->table().last_uid()) {  // which may have come in
+      // Where the last message that the client knows of is gone, the server's "*" is another one.
+      if (!last_is_there()) replacements.push_back({piece, "UID " + set->resolved(UINT32_MAX).to_string()});
+      continue;
+    }
     const auto uids = uids_meant(*set, command.verb);
     replacements.push_back({piece, uids.empty() ? "NOT ALL" : "UID " + uids.to_string()});
   }
