@@ -122,6 +122,7 @@ class BackendConnection final : private net::StreamHandler {
   // it, and close() severs the connection instead of letting LOGOUT become a part of somebody's message.
   void command_begun() { mid_command_ = true; }
   void command_completed() { mid_command_ = false; }
+  bool mid_command() const { return mid_command_; }
   void forget(Completion& completion);
 
   void set_observer(ResponseObserver* observer) { observer_ = observer; }

@@ -15,6 +15,9 @@ using backend::LiteralStart;
 using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
+// For a server that is still busy with what a vanished client had asked for: until it has closed, it may be
+// in the mailbox.
+constexpr Millis kBusyLimit{30'000};
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
 // A party of one question, whose untagged answers it keeps.
@@ -68,8 +71,11 @@ SharedAccount::RoomWish::~RoomWish() {
 }
 
 SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
-                             std::shared_ptr<backend::BackendServers> servers, std::string login_name)
+                             std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+                             Kind kind)
     : workplace_(workplace),
+      kind_(kind),
+      id_(workplace.next_holder()),
       places_(std::move(places)),
       servers_(std::move(servers)),
       login_name_(std::move(login_name)),
@@ -83,8 +89,15 @@ SharedAccount::~SharedAccount() {
 
 bool SharedAccount::needed() const {
   if (!members_.empty()) return true;
+  // A message that its client has sent whole.
+  for (const auto& connection : connections_)
+    if (connection->uploading()) return true;
   return std::any_of(mailboxes_.begin(), mailboxes_.end(),
                      [](const auto& entry) { return entry.second->in_use(); });
+}
+
+Millis SharedAccount::linger() const {
+  return kind_ == Kind::kPrivate ? Millis(0) : config().account_linger;
 }
 
 Task<> SharedAccount::live() {
@@ -93,18 +106,20 @@ Task<> SharedAccount::live() {
       co_await changed_.wait();
       continue;
     }
-    const auto until = workplace_.scheduler().now() + config().account_linger;
+    const auto until = workplace_.scheduler().now() + linger();
     while (!closing_ && !needed() && workplace_.scheduler().now() < until)
       co_await changed_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
-    if (!needed()) closing_ = true;
+    if (!needed()) break;
   }
+  const Millis busy = closing_ ? kLogoutLimit : kBusyLimit;
+  closing_ = true;
   // Whoever comes now gets an account of his own.
   for (const auto& [key, mailbox] : mailboxes_) mailbox->close();
   std::vector<HolderId> holders;
   holders.reserve(mailboxes_.size());
   for (const auto& [key, mailbox] : mailboxes_) holders.push_back(mailbox->holder());
   const auto all = connections_;
-  for (const auto& connection : all) dismiss(connection);
+  for (const auto& connection : all) dismiss(connection, busy);
   co_await tasks_.join();
   // Only now is it certain that no mailbox is open.
   for (const auto holder : holders) workplace_.arbiter().release_all(holder);
@@ -112,6 +127,7 @@ Task<> SharedAccount::live() {
   connections_.clear();
   lost_.clear();
   credential_.reset();
+  session_place_ = Account::Slot();
 }
 
 void SharedAccount::close() {
@@ -136,6 +152,10 @@ void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
 void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
                           auth::Credential credential) {
   credential_ = std::move(credential);
+  if (kind_ == Kind::kPrivate) {
+    session_place_ = std::move(place);
+    place = Account::Slot(places_);
+  }
   add(std::move(connection), std::move(place));
 }
 
@@ -148,8 +168,12 @@ void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, 
   changed();
 }
 
+uint32_t SharedAccount::most_connections() const {
+  return kind_ == Kind::kPrivate ? 1 : config().connections_per_user;
+}
+
 bool SharedAccount::can_open() const {
-  const uint32_t most = config().connections_per_user;
+  const uint32_t most = most_connections();
   return !closing_ && !opening_ && credential_ && room_wishes_ == 0 &&
          back_off_.may_try(workplace_.scheduler().now()) && (most == 0 || places_->used() < most);
 }
@@ -197,14 +221,14 @@ Task<> SharedAccount::open(Account::Slot place) {
   changed();
 }
 
-void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection) {
+void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection, Millis busy) {
   std::erase(connections_, connection);
   ++closing_connections_;
-  tasks_.spawn(close_one(std::move(connection)));
+  tasks_.spawn(close_one(std::move(connection), busy));
 }
 
-Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection) {
-  co_await connection->close(kLogoutLimit, kLogoutLimit);
+Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection, Millis busy) {
+  co_await connection->close(kLogoutLimit, busy);
   --closing_connections_;
   connection.reset();
   changed();
@@ -225,11 +249,11 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
 
 void SharedAccount::make_room() {
   if (room_wishes_ == 0) return;
-  const uint32_t most = config().connections_per_user;
+  const uint32_t most = most_connections();
   if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
   for (const auto& connection : connections_) {
     if (!connection->free() || connection->attached()) continue;
-    dismiss(connection);
+    dismiss(connection, kLogoutLimit);
     return;
   }
   if (const auto victim = idle_longest(Manner::kInsisting, nullptr)) victim->give_connection();

@@ -1,5 +1,5 @@
-// The accounts of one worker in `shared` access. Owned by the worker, on its thread; outlives its sessions.
-// Logs all of them out before it goes: close_all().
+// What the sessions of one worker share, `shared` and `exclusive`. Owned by the worker, on its thread;
+// outlives its sessions. Logs all of them out before it goes: close_all().
 #pragma once
 
 #include <map>
@@ -25,6 +25,9 @@ class SharedAccounts {
                                      std::shared_ptr<backend::BackendServers> servers,
                                      const std::string& login_name,
                                      const auth::CredentialCache::Digest& credential);
+  // One that is shared with nobody: find() does not know it. A session joins it at once.
+  std::shared_ptr<SharedAccount> make_private(std::shared_ptr<backend::BackendServers> servers,
+                                              const std::string& login_name);
   // Logs out everywhere; for when no session is left.
   async::Task<> close_all();
   template <class F>
@@ -35,10 +38,12 @@ class SharedAccounts {
  private:
   static std::string name_of(const config::Backend& backend, const std::string& login_name,
                              const auth::CredentialCache::Digest& credential);
+  void begin(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> live(std::string name, std::shared_ptr<SharedAccount> account);
 
   Workplace& workplace_;
   std::map<std::string, std::shared_ptr<SharedAccount>> accounts_;
+  uint64_t private_ones_ = 0;  // so far
   async::TaskScope lives_;
 };
 

@@ -108,11 +108,23 @@ Task<> SharedMailbox::attach() {
     // Somebody may have begun to wait since the lease was granted.
     if (yields_ && account_.workplace().arbiter().is_wanted(holder_)) wanted_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
+    look_for_aliases();
     tell_openings_it_is_open();
   }
   changed_.notify_all();
   account_.changed();
   news();
+}
+
+// Two that are open under different names, and look alike.
+void SharedMailbox::look_for_aliases() {
+  const MailboxIdentity identity{uid_validity_, uid_next_, table_.known()};
+  const auto suspect = account_.workplace().suspects().opened(holder_, config().name, key_, identity);
+  if (suspect)
+    base::log::warn(
+        "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
+        "mailbox_aliases or shared_namespaces",
+        config().name, suspect->mailbox, key_.mailbox);
 }
 
 // The lease, then a connection (the order in which nobody holds what another one waits for).
@@ -188,6 +200,7 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
       viewer.on_mailbox_changed_identity();
     });
     alone_since_ = now();
+    see_who_is_here();
     begin_anew(fresh_);
     break;
   }
@@ -318,6 +331,7 @@ void SharedMailbox::suspended() {
   connection_wanted_ = false;
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
+  account_.workplace().suspects().closed(holder_);
   account_.workplace().arbiter().release(holder_, key_);
   tell_polls(polls_);
   last_visit_ = now();
