@@ -151,7 +151,8 @@ void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
 
 void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
                           auth::Credential credential) {
-  credential_ = std::move(credential);
+  // The secret is kept only where it is needed to connect again.
+  if (config().master_user.empty()) credential_ = std::move(credential);
   if (kind_ == Kind::kPrivate) {
     session_place_ = std::move(place);
     place = Account::Slot(places_);
@@ -174,7 +175,8 @@ uint32_t SharedAccount::most_connections() const {
 
 bool SharedAccount::can_open() const {
   const uint32_t most = most_connections();
-  return !closing_ && !opening_ && credential_ && room_wishes_ == 0 &&
+  const bool can_log_in = credential_ || !config().master_user.empty();
+  return !closing_ && !opening_ && can_log_in && room_wishes_ == 0 &&
          back_off_.may_try(workplace_.scheduler().now()) && (most == 0 || places_->used() < most);
 }
 
@@ -422,6 +424,7 @@ void SharedAccount::on_connection_lost(SharedConnection& connection, const std::
 }
 
 void SharedAccount::run() {
+  for (const auto& connection : lost_) connection->bury();
   lost_.clear();
   changed();
 }

@@ -307,6 +307,13 @@ Task<> SharedConnection::close(Millis limit, Millis busy) {
   co_await connection_->close(limit, busy);
 }
 
+void SharedConnection::bury() {
+  connection_->abort();
+  connection_->take_stream().reset();
+  connection_->permit = {};
+  place_ = {};
+}
+
 void SharedConnection::on_untagged(const wire::Response& response,
                                    std::optional<LiteralStart> literal) noexcept {
   count(response.line.size());

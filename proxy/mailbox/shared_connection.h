@@ -140,6 +140,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   void pause() { connection_->pause(); }
   void resume() { connection_->resume(); }
   void abort(const std::string& reason) { connection_->abort(reason); }
+  // It was lost: its socket is closed and its places are given back, whoever still knows it. Not from inside
+  // its callback.
+  void bury();
   // LOGOUT; see BackendConnection::close(). Nobody gets a turn any more.
   async::Task<> close(base::Millis limit, base::Millis busy);
   backend::BackendConnection& backend() { return *connection_; }

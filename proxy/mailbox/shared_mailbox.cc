@@ -139,6 +139,12 @@ bool SharedMailbox::abandoned() const {
   return uses_ == 0 && viewers_.size() <= leaving_;
 }
 
+// Its lease keeps writers out, for nobody's sake any more: whoever is left reads, which goes beside them.
+bool SharedMailbox::only_read() const {
+  return attached_ && attached_for_writing() && !wants_writing() &&
+         config().conflicts == config::Conflicts::kSingleWriter;
+}
+
 // It is open for somebody, or will be as soon as it can be had.
 bool SharedMailbox::has_clients() const {
   bool any = !viewers_.empty();
@@ -154,12 +160,12 @@ void SharedMailbox::see_who_is_here() {
   if (looked_at_ && !before) arbiter.looked_at(account_.id(), key_);
   if (!looked_at_ && before) arbiter.looked_at_no_more(account_.id(), key_);
   if (closing_) return;
-  if (config().yield_after || abandoned()) {
+  if (config().yield_after || abandoned() || only_read()) {
     begin_to_yield();
   } else {
     end_yielding();
   }
-  if (abandoned()) wake_.notify_all();
+  if (abandoned() || only_read()) wake_.notify_all();
 }
 
 void SharedMailbox::begin_to_yield() {
@@ -187,7 +193,7 @@ void SharedMailbox::lease_wanted() {
 
 // When it is idle for long enough or was wanted for long enough, but not before it had its time.
 base::Instant SharedMailbox::yields_at() const {
-  if (abandoned()) return now();
+  if (abandoned() || only_read()) return now();
   const bool idle = connection_->free() && opens_.empty();
   auto when = *wanted_since_ + config().max_hold;
   if (idle) when = std::min(when, last_work_ + config().yield_after.value_or(kNever));
@@ -408,7 +414,7 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
   while (!opening.decided && (!give_up() || (!closing_ && now() - began < kPatienceOfPolls))) {
     const auto left = std::chrono::duration_cast<Millis>(deadline - now());
     // Once it has a lease and a connection, it is on its way.
-    if (left.count() <= 0 && !connection_) break;
+    if (left.count() <= 0 && (!connection_ || waits_for_lease_)) break;
     co_await nudges.wait_for(give_up() ? kLookAgain : std::max(left, Millis(100)));
   }
   wake_.notify_all();

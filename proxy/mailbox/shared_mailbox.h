@@ -219,6 +219,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool must_let_go() const;
   bool set_aside() const { return blocks_ > 0 && copies_ == 0; }
   bool abandoned() const;
+  bool only_read() const;
   bool has_clients() const;
   void see_who_is_here();
   void begin_to_yield();
@@ -294,6 +295,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
 
   bool attached_ = false;
   bool attach_under_way_ = false;
+  bool waits_for_lease_ = false;
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;

@@ -105,6 +105,7 @@ Task<> SharedMailbox::attach() {
     attached_ = true;
     lost_attaches_ = 0;
     attached_since_ = quiet_since_ = last_work_ = now();
+    see_who_is_here();
     // Somebody may have begun to wait since the lease was granted.
     if (yields_ && account_.workplace().arbiter().is_wanted(holder_)) wanted_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
@@ -134,11 +135,17 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   // It holds the lease already where a COPY from it got both of its mailboxes at once.
   wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
   if (!insisting) wish.manner = MailboxArbiter::Ticket::Manner::kGentle;
-  auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
-                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, [this] {
-                                        gave_up_ = closing_ || set_aside() || !wanted() || may_yield();
-                                        return gave_up_;
-                                      });
+  const auto give_up = [this, kind] {
+    const bool as_wanted = wanted() && (kind != LeaseKind::kSelect || wants_writing());
+    gave_up_ = closing_ || set_aside() || !as_wanted || may_yield();
+    return gave_up_;
+  };
+  Refusal refusal;
+  {
+    const Flag waits(waits_for_lease_);
+    refusal = co_await take_leases(account_.workplace(), std::move(wish),
+                                   insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, give_up);
+  }
   if (refusal) co_return refusal;
   if (connection_) co_return std::nullopt;
   const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;

@@ -355,7 +355,8 @@ void SessionAudit::look_after() {
     const auto since = idle ? running.done->time : running.delivered->time;
     if (time - since > rules.answer_limit) fail(running.command->tag + " is not answered");
   }
-  if (!idling_ || !open_ || oldest()->command->verb != Verb::kIdle) return;
+  // With exclusive access the mailbox may be others' for as long as they work with it.
+  if (!rules.shared() || !idling_ || !open_ || oldest()->command->verb != Verb::kIdle) return;
   const auto due = time - rules.idle_limit;
   if (idles_since_.time > due) return;
   // Polls of a mailbox that was severed back off: the proxy does not fight with somebody else.

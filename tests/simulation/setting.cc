@@ -67,7 +67,12 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.servers.push_back({"backend.example", 143, {}});
   backend.access = rules.shared() ? config::MailboxAccess::kShared : config::MailboxAccess::kExclusive;
   backend.connections_per_user = 16;
-  backend.lease_wait = Millis(rules.shared() ? 20'000 : 2'000);  // in vain only where one has it alone
+  backend.lease_wait = Millis(20'000);
+  if (!rules.shared()) {  // nobody waits in vain
+    backend.yield_after = Millis(300);
+    backend.max_hold = Millis(1'000);
+    backend.min_hold = Millis(100);
+  }
   backend.poll_interval = Millis(5'000);
   config->backends[backend.name] = std::move(backend);
   config::Route route;

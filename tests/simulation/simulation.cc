@@ -42,14 +42,13 @@ Simulation::Simulation(const RunOptions& options)
       network_(world_),
       backend_(world_, network_, server_options(quirks_, users_)),
       history_(backend_.server().store(), world_.moments) {
-  rules_.cuts = rules_.shared() && world_.random.percent(30);
+  rules_.cuts = world_.random.percent(30);
   habits_.rules = rules_;
   habits_.mailboxes = kMailboxes;
   habits_.new_token = [tokens = 0U]() mutable { return token(++tokens); };
   habits_.padding = [this](uint32_t most) {
     return world_.random.percent(2) ? world_.random.below(20'000) : world_.random.below(most);
   };
-  if (!rules_.shared()) habits_.leaving = 15;  // one at a time has a mailbox
   for (const auto& user : users_)
     for (const auto& mailbox : kMailboxes) history_.add(user, mailbox);
   history_.set_listener([this](const auto& mailbox, const auto& change) { on_change(mailbox, change); });
@@ -161,8 +160,17 @@ void Simulation::settle() {
   agent_->rest(true);
   for (const auto& client : clients_) client->rest(true);
   play_until(at_rest, "the clients do not come to rest");
+  if (!rules_.shared()) {
+    // Their mailbox is attached for one at a time, for a command that needs it.
+    for (const auto& client : clients_) {
+      client->ask_for_all();
+      play_until(at_rest, "a client does not get its news");
+      if (world_.verdict.failed()) return;
+    }
+  }
   // NOOP does not wait long for a mailbox that is not attached just then: so it may take a second one.
-  for (int asked = 0; asked == 0 || (!everybody_was_told() && asked < kMostQuestions); ++asked) {
+  for (int asked = 0; rules_.shared() && (asked == 0 || (!everybody_was_told() && asked < kMostQuestions));
+       ++asked) {
     if (asked > 0) play_for(Millis(1'000));
     for (const auto& client : clients_) client->ask_for_news();
     play_until(at_rest, "the clients do not get their news");
