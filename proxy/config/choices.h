@@ -38,6 +38,8 @@ inline constexpr std::array kConflictsChoices{Choice{"single-access", Conflicts:
                                               Choice{"none", Conflicts::kNone}};
 inline constexpr std::array kShareCredentialsChoices{Choice{"any", ShareCredentials::kAny},
                                                      Choice{"identical", ShareCredentials::kIdentical}};
+inline constexpr std::array kUidNextChoices{Choice{"sticky", UidNext::kSticky},
+                                            Choice{"unreliable", UidNext::kUnreliable}};
 inline constexpr std::array kLogLevelChoices{
     Choice{"trace", base::log::Level::kTrace}, Choice{"debug", base::log::Level::kDebug},
     Choice{"info", base::log::Level::kInfo}, Choice{"warn", base::log::Level::kWarn},

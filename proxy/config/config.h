@@ -28,6 +28,7 @@ enum class LoginMechanism : uint8_t { kAuto, kLogin, kPlain, kXoauth2, kOauthbea
 enum class MailboxAccess : uint8_t { kShared, kExclusive, kUnrestricted };
 enum class Conflicts : uint8_t { kSingleAccess, kSingleWriter, kNone };
 enum class ShareCredentials : uint8_t { kAny, kIdentical };
+enum class UidNext : uint8_t { kSticky, kUnreliable };
 
 struct Certificate {
   std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
@@ -85,6 +86,7 @@ struct Backend {
   base::Millis backend_wait{20'000};
   base::Millis connect_timeout{5'000};
   base::Millis command_timeout{300'000};
+  UidNext uid_next = UidNext::kSticky;
   std::vector<base::IpAddress> source_addresses;
   std::vector<std::string> shared_namespaces;
   std::vector<MailboxAlias> mailbox_aliases;

@@ -199,8 +199,11 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
      "How long connecting may take, with TLS."},
     {"command_timeout", read_duration<&Backend::command_timeout>, "duration", "5m", Reload::kApplies,
      "How long the server may be silent while a command runs."},
-    {"uidnext", nullptr, "sticky, unreliable", "sticky", Reload::kApplies,
-     "Whether UIDNEXT can be relied on; imapmux probe tells."},
+    {"uidnext", read_choice<&Backend::uid_next, kUidNextChoices>, "sticky, unreliable", "sticky",
+     Reload::kApplies,
+     "Whether the server never gives a UID again, also that of the last message after it was expunged: then "
+     "a "
+     "mailbox that is opened again need not be read from its beginning."},
     {"source_addresses", read_source_addresses, "list of addresses", "[]", Reload::kApplies,
      "Addresses that outgoing connections come from."},
     {"send_proxy", nullptr, "none, v1, v2", "none", Reload::kApplies, "Sends a PROXY header to the server."},

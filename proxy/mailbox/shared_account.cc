@@ -240,7 +240,7 @@ Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection, Mi
 std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const SharedMailbox* except) const {
   std::shared_ptr<SharedMailbox> best;
   for (const auto& [key, mailbox] : mailboxes_) {
-    if (!mailbox->attached() || mailbox.get() == except) continue;
+    if (!mailbox->attached() || mailbox.get() == except || !mailbox->can_be_suspended()) continue;
     if (manner == Manner::kGentle && mailbox->in_use() && !mailbox->resting()) continue;
     if (!best ||
         std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))

@@ -110,7 +110,7 @@ Task<> SharedMailbox::step() {
   } else if (contradicted_ || (wants_writing() && !attached_for_writing())) {
     co_await attach();
     co_return;
-  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() ||
+  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() || flags_are_due() ||
              without_flags() != 0) {
     co_await look_after();
     co_return;
@@ -160,7 +160,7 @@ void SharedMailbox::see_who_is_here() {
   if (looked_at_ && !before) arbiter.looked_at(account_.id(), key_);
   if (!looked_at_ && before) arbiter.looked_at_no_more(account_.id(), key_);
   if (closing_) return;
-  if (config().yield_after || abandoned() || only_read()) {
+  if (abandoned() || (!uids_not_sticky_ && (config().yield_after || only_read()))) {
     begin_to_yield();
   } else {
     end_yielding();
@@ -218,7 +218,15 @@ bool SharedMailbox::must_let_go() const {
 }
 
 bool SharedMailbox::poll_is_due() const {
-  return anybody_idles() && now() - last_visit_ >= config().poll_interval;
+  return writing_may_be_back() || (anybody_idles() && now() - last_visit_ >= config().poll_interval);
+}
+
+// UW gives a mailbox read-only while another process holds it: only SELECT tells when that is over.
+bool SharedMailbox::writing_may_be_back() const {
+  if (!read_only_ || !attached_for_writing() || now() - selected_at_ < config().poll_interval) return false;
+  bool lost = false;
+  viewers_.for_each([&](const Viewer& viewer) { lost = lost || viewer.could_write; });
+  return lost;
 }
 
 // The first message whose flags are still to be read; 0: none.
@@ -235,6 +243,9 @@ Millis SharedMailbox::until_next_step() const {
     if (connection_wanted_) at(attached_since_ + config().min_hold);
     if (yields_ && wanted_since_) at(yields_at());
     if (!in_use()) at(alone_since_ + config().linger);
+    if (flags_due_) at(*flags_due_);
+    if (read_only_ && selected_at_ + config().poll_interval > now())
+      at(selected_at_ + config().poll_interval);
     if (may_idle())
       at(connection_->free() ? connection_->last_used() + kQuietBeforeIdle : now() + kQuietBeforeIdle);
   }
@@ -263,7 +274,7 @@ Task<> SharedMailbox::look_after() {
   });
   const TellAll opened(opens, [](Opening& opening) { opening.decide(std::nullopt); });
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
-    if (table_.exists() == 0 && kind == Poll::kNoop) {
+    if (writing_may_be_back() || (table_.exists() == 0 && kind == Poll::kNoop)) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
       bool open = true;
       auto refusal = co_await select_in_turn(connection, attached_kind_, open);
@@ -275,6 +286,7 @@ Task<> SharedMailbox::look_after() {
     visit_pause_ = Millis(0);
   }
   co_await learn_what_is_new(connection);
+  if (flags_are_due()) co_await read_flags_again(connection);
   if (polls.empty() && opens.empty()) co_await read_missing_flags(connection);
 }
 
@@ -313,7 +325,7 @@ bool SharedMailbox::backend_should_idle() const {
 
 bool SharedMailbox::idle_goes_on() const {
   return attached() && !closing_ && anybody_idles() && !connection_->others_wait() && opens_.empty() &&
-         polls_.empty() && table_.complete() && !must_let_go() && !poll_is_due();
+         polls_.empty() && table_.complete() && !must_let_go() && !poll_is_due() && !flags_are_due();
 }
 
 namespace {

@@ -28,8 +28,10 @@ class SharedAccount;
 class Viewer : public Party, public base::ListNode {
  public:
   MailboxView view;
-  bool read_only = false;  // opened by EXAMINE
-  bool idling = false;     // wants to hear of what changes at once
+  bool read_only = false;       // opened by EXAMINE
+  bool told_read_only = false;  // opened by SELECT, but told that it can't write (now)
+  bool could_write = false;     // it was told [READ-WRITE] once
+  bool idling = false;          // wants to hear of what changes at once
   uint32_t recent_told = 0;
   uint32_t flags_told = 0;  // version of FLAGS and PERMANENTFLAGS
   // Something changed. Called while `idling`, from no other call of the viewer's.
@@ -57,6 +59,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // Nobody else wants it any more.
   void keep_connection() { connection_wanted_ = false; }
   bool in_use() const { return !viewers_.empty() || uses_ > 0; }
+  // RFC 4315, UIDNOTSTICKY: what its clients know of it would be worth nothing afterwards.
+  bool can_be_suspended() const { return !uids_not_sticky_ || viewers_.size() <= leaving_; }
   base::Instant last_used() const;
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
@@ -184,6 +188,10 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void saw_uid(uint32_t uid);
 
  private:
+  // Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
+  // SELECT.
+  static constexpr uint32_t kFewMessages = 2'000;
+
   // Who waits for open(), or for ready(): as the views need it.
   enum class Wanted : uint8_t { kSelected, kExamined, kAttached };
   struct Opening : base::ListNode {
@@ -233,6 +241,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> learn_what_is_new(std::shared_ptr<SharedConnection> connection);
   async::Task<> read_missing_flags(std::shared_ptr<SharedConnection> connection);
   bool poll_is_due() const;
+  bool writing_may_be_back() const;
   bool idle_goes_on() const;
   bool anybody_idles() const;
   uint32_t without_flags();
@@ -247,6 +256,11 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                       bool& open);
   async::Task<Refusal> read_messages(std::shared_ptr<SharedConnection> connection);
+  bool may_catch_up() const;
+  async::Task<bool> catch_up(std::shared_ptr<SharedConnection> connection);
+  bool is_growth(uint32_t before) const;
+  void adopt_growth();
+  async::Task<> read_flags_again(std::shared_ptr<SharedConnection> connection);
   async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
   bool adopt(MessageTable& fresh);
   void begin_anew(MessageTable& fresh);
@@ -257,8 +271,12 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> let_go();
   async::Task<> deselect_in_turn();
   async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
-  void suspended();
   void look_for_aliases();
+  // When flags that others may change meanwhile are read again, at the latest.
+  enum class Flags : uint8_t { kAtOnce, kSoon };
+  void suspended(Flags flags);
+  void flags_are_old(Flags flags);
+  bool flags_are_due() const { return flags_due_ && now() >= *flags_due_; }
   bool wants_writing() const;
   void contradiction(std::string_view what);
   const config::Backend& config() const;
@@ -325,12 +343,20 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   uint32_t fetched_number_ = 0;  // 0: there is none on its way
   std::string nobodys_;
   base::Instant attached_since_{};
+  base::Instant selected_at_{};
   std::vector<uint32_t>* searched_ = nullptr;  // where an inner SEARCH's results go
   uint32_t recent_ = 0;
   uint32_t uid_validity_ = 0;
   uint32_t heard_validity_ = 0;  // of the SELECT that is under way
   uint32_t uid_next_ = 0;
   uint32_t heard_next_ = 0;
+  bool heard_expunge_ = false;
+  // Every message with a UID below is in the table, or gone; 0: nothing was read yet. Unlike uid_next_ it is
+  // not raised by what was only heard of (APPENDUID).
+  uint32_t read_up_to_ = 0;
+  bool uids_not_sticky_ = false;            // RFC 4315: UIDs are gone with the connection
+  std::optional<base::Instant> flags_due_;  // they are as they were when it was suspended
+  uint32_t flags_read_again_ = 0;           // up to this UID
   bool read_only_ = false;
   std::string flags_;
   std::string permanent_flags_;

@@ -14,9 +14,6 @@ namespace {
 using async::Task;
 using base::Millis;
 
-// Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
-// SELECT.
-constexpr uint32_t kFewMessages = 2'000;
 constexpr int kTries = 20;
 constexpr int kMostLostAttaches = 3;
 // Whoever waits for the mailbox has a limit of his own.
@@ -83,6 +80,7 @@ Task<> SharedMailbox::attach() {
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
   gave_up_ = false;
+  if (attached_) flags_are_old(Flags::kAtOnce);  // what the server was about to tell it tells no more
   try {
     refusal = co_await take_place(kind);
     if (!refusal) {
@@ -96,7 +94,7 @@ Task<> SharedMailbox::attach() {
   const bool lost = refusal == kGone;
   last_visit_ = now();
   if (refusal) {
-    suspended();
+    suspended(Flags::kAtOnce);
     lost_attaches_ = lost ? lost_attaches_ + 1 : 0;
     // Who came or stays while it gave up has another try coming, and so has who lost the connection.
     const bool another = gave_up_ || (lost && lost_attaches_ < kMostLostAttaches);
@@ -175,14 +173,15 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   co_return refusal;
 }
 
-// The full path. `open` becomes whether the backend has it selected now, whatever comes of it.
+// By the equal and growth paths where they hold, else by the full one. `open` becomes whether the backend has
+// it selected now, whatever comes of it.
 Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                             bool& open) {
   const Flag attaching(attaching_);
   for (bool again = contradicted_;; again = true) {
     fresh_ = MessageTable();
     heard_validity_ = heard_next_ = 0;
-    contradicted_ = false;
+    contradicted_ = heard_expunge_ = false;
     std::string text = kind == LeaseKind::kSelect ? "SELECT " : "EXAMINE ";
     wire::write_string(text, name_);
     auto reply = co_await connection->run(*this, std::move(text));
@@ -190,7 +189,12 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
     if (reply.status != wire::ResponseName::kBad) open = reply.ok();
     if (!reply.ok()) co_return backend::to_text(reply);
     attached_kind_ = kind;
+    selected_at_ = now();
     read_only_ = reply.code == "READ-ONLY";
+    if (!again && may_catch_up()) {
+      auto caught_up = co_await catch_up(connection);
+      if (caught_up) break;
+    }
     auto refusal = co_await read_messages(connection);
     if (refusal) co_return refusal;
     // GNU imap4d gives an empty mailbox a new one each time: who knows of no message can't mistake one.
@@ -222,6 +226,8 @@ void SharedMailbox::begin_anew(MessageTable& fresh) {
   const bool same = uid_validity_ == heard_validity_;
   uid_next_ = std::max({same ? uid_next_ : 0, heard_next_, table_.last_uid() + 1});  // it never goes back
   uid_validity_ = heard_validity_;
+  read_up_to_ = std::max(heard_next_, table_.last_uid() + 1);
+  flags_due_.reset();
 }
 
 Task<Refusal> SharedMailbox::read_messages(std::shared_ptr<SharedConnection> connection) {
@@ -278,6 +284,8 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     if (fresh.knows_flags(number)) table_.learn_flags(number, fresh.flags_text(number));
   }
   uid_next_ = std::max({uid_next_, heard_next_, table_.last_uid() + 1});
+  read_up_to_ = std::max(heard_next_, table_.last_uid() + 1);
+  if (fresh.first_without_flags() == 0) flags_due_.reset();
   return true;
 }
 
@@ -295,7 +303,9 @@ Task<> SharedMailbox::let_go() {
     const Flag deselecting(deselecting_);
     co_await deselect(connection);
   }
-  if (connection == connection_) suspended();
+  // For another mailbox of the account, no more: nobody was let in meanwhile.
+  const bool for_its_connection = connection_wanted_ && !yielding_ && !set_aside();
+  if (connection == connection_) suspended(for_its_connection ? Flags::kSoon : Flags::kAtOnce);
 }
 
 Task<> SharedMailbox::deselect_in_turn() {
@@ -331,7 +341,8 @@ Task<> SharedMailbox::deselect(std::shared_ptr<SharedConnection> connection) {
 }
 
 // However it came to that: no connection, no lease.
-void SharedMailbox::suspended() {
+void SharedMailbox::suspended(Flags flags) {
+  flags_are_old(flags);
   attached_ = false;
   wanted_since_.reset();
   yielding_ = false;
@@ -355,6 +366,7 @@ void SharedMailbox::contradiction(std::string_view what) {
 }
 
 void SharedMailbox::on_connection_lost(const std::string&) noexcept {
+  flags_are_old(Flags::kAtOnce);
   connection_.reset();
   attached_ = connection_wanted_ = contradicted_ = false;
   wanted_since_.reset();
@@ -386,6 +398,7 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
       if (deselecting_) return Taken::kByMailbox;
       if (!attaching_ && response.number > 0 && response.number <= table.exists())
         viewers_.for_each([&](Viewer& viewer) { viewer.view.on_expunge(response.number); });
+      heard_expunge_ = true;
       if (!table.expunge(response.number)) contradiction("EXPUNGE beyond the last message");
       if (!attaching_) news();
       return Taken::kByMailbox;
@@ -420,6 +433,8 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
       return Taken::kByMailbox;
     case Name::kOk:
       return on_code(response);
+    case Name::kNo:
+      return base::equals_ignore_case(response.code, "UIDNOTSTICKY") ? on_code(response) : Taken::kNo;
     default:
       return Taken::kNo;
   }
@@ -459,8 +474,14 @@ SharedConnection::Attachment::Taken SharedMailbox::on_code(const wire::Response&
     } else if (!deselecting_) {
       uid_next_ = std::max(uid_next_, next);
     }
-  } else if (!is("UNSEEN") && !is("HIGHESTMODSEQ") && !is("NOMODSEQ") && !is("CLOSED") && !is("READ-ONLY") &&
-             !is("READ-WRITE")) {
+  } else if (is("UIDNOTSTICKY")) {
+    uids_not_sticky_ = true;
+  } else if (is("READ-ONLY") || is("READ-WRITE")) {
+    // RFC 3501, 7.1: its access may change while it is selected.
+    if (attaching_ || deselecting_ || !attached_for_writing()) return Taken::kByMailbox;
+    read_only_ = is("READ-ONLY");
+    news();
+  } else if (!is("UNSEEN") && !is("HIGHESTMODSEQ") && !is("NOMODSEQ") && !is("CLOSED")) {
     return Taken::kNo;
   }
   return Taken::kByMailbox;
@@ -479,7 +500,10 @@ void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flag
     contradiction("the UID of a message changed");
     return;
   }
-  if (uid != 0 && !attaching_) saw_uid(uid);
+  if (uid != 0 && !attaching_) {
+    saw_uid(uid);
+    if (number <= table.known()) read_up_to_ = std::max(read_up_to_, uid + 1);
+  }
   if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
   if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
 }

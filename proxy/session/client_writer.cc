@@ -95,7 +95,49 @@ void ClientWriter::go_ahead(std::string_view text) {
   line("+", text);
 }
 
+void ClientWriter::hold_passed(size_t most) {
+  held_.emplace();
+  inside_held_ = overflowed_ = false;
+  most_held_ = most;
+}
+
+void ClientWriter::release_passed() {
+  flush_passed();
+  overflowed_ = false;
+}
+
+bool ClientWriter::drop_passed() {
+  held_.reset();
+  inside_held_ = false;
+  return !std::exchange(overflowed_, false);
+}
+
+void ClientWriter::flush_passed() {
+  if (!held_) return;
+  const auto held = *std::exchange(held_, std::nullopt);
+  emit(held);
+  inside_ = inside_ || std::exchange(inside_held_, false);
+}
+
+// Octets of a response that is passed on.
+void ClientWriter::pass(std::string_view octets) {
+  if (held_ && held_->size() + octets.size() > most_held_) {
+    overflowed_ = true;
+    flush_passed();
+  }
+  if (held_) {
+    held_->append(octets);
+  } else {
+    emit(octets);
+  }
+}
+
 void ClientWriter::pass_line(std::string_view response) {
+  if (held_) {
+    pass(response);
+    pass("\r\n");
+    return;
+  }
   if (inside_) {
     deferred_.append(response).append("\r\n");
     return;
@@ -122,6 +164,7 @@ void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) 
 
 void ClientWriter::begin_fetch(uint32_t number, std::string_view attributes,
                                const backend::LiteralStart& literal) {
+  flush_passed();
   emit_fetch(number, attributes);
   emit(announce(literal));
   inside_ = true;
@@ -132,22 +175,26 @@ std::string ClientWriter::announce(const backend::LiteralStart& literal) {
 }
 
 void ClientWriter::pass_start(std::string_view response, const backend::LiteralStart& literal) {
-  emit(response);
-  emit(announce(literal));
-  inside_ = true;
+  (held_ ? inside_held_ : inside_) = true;
+  pass(response);
+  pass(announce(literal));
 }
 
 void ClientWriter::pass_literal(std::string_view octets) {
-  emit(octets);
+  pass(octets);
 }
 
 void ClientWriter::pass_text(std::string_view text, const backend::LiteralStart* literal) {
-  emit(text);
+  pass(text);
   if (literal) {
-    emit(announce(*literal));
+    pass(announce(*literal));
     return;
   }
-  emit("\r\n");
+  pass("\r\n");
+  if (held_) {
+    inside_held_ = false;
+    return;
+  }
   inside_ = false;
   emit(deferred_);
   deferred_.clear();

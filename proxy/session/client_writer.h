@@ -41,6 +41,12 @@ class ClientWriter {
   void pass_start(std::string_view line, const backend::LiteralStart& literal);
   void pass_literal(std::string_view octets);
   void pass_text(std::string_view text, const backend::LiteralStart* literal);
+  // What is passed on from here on waits for release_passed() or drop_passed(); if it becomes more than
+  // `most` octets, it goes out after all, and what follows at once.
+  void hold_passed(size_t most);
+  void release_passed();
+  // The answers will come again. False: some went out already.
+  bool drop_passed();
   // Octets of a relay.
   void pass_through(std::string_view octets);
 
@@ -66,6 +72,8 @@ class ClientWriter {
  private:
   void line(std::string_view prefix, std::string_view text);
   void emit(std::string_view octets);
+  void pass(std::string_view octets);
+  void flush_passed();
   void give_up_backlog(const std::string& why);
   void emit_fetch(uint32_t number, std::string_view attributes);
   static std::string announce(const backend::LiteralStart& literal);
@@ -73,6 +81,10 @@ class ClientWriter {
   net::Stream* stream_ = nullptr;
   ProtocolTrace* trace_ = nullptr;
   bool inside_ = false;
+  std::optional<std::string> held_;  // passed on, and held
+  bool inside_held_ = false;         // in the middle of a response
+  size_t most_held_ = 0;
+  bool overflowed_ = false;
   bool broken_ = false;
   std::string deferred_;
   std::optional<net::Spool> backlog_;

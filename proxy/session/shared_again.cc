@@ -13,10 +13,6 @@ using backend::TaggedReply;
 using wire::SequenceSet;
 using wire::Verb;
 
-bool is_fetch(Verb verb) {
-  return verb == Verb::kFetch || verb == Verb::kUidFetch;
-}
-
 bool is_store(Verb verb) {
   return verb == Verb::kStore || verb == Verb::kUidStore;
 }
@@ -40,13 +36,12 @@ TaggedReply done(Verb verb) {
 
 void SharedSession::Relayed::on_lost(const std::string&) noexcept {
   auto& owner = session;
-  // Where the client has had half of a literal nobody knows whether the rest would fit.
-  if (owner.client_.writer().inside_response()) {
-    owner.drop(*this);
-    owner.break_off("[UNAVAILABLE] The mail server has gone in the middle of a message");
+  if (completes_literal) {  // a second time
+    owner.literal_completed(*this);
     return;
   }
   if (again || owner.client_.giving_up()) {
+    if (owner.client_.writer().inside_response()) owner.break_off(kCantGoOn);
     owner.conclude(*this, gone(verb));
     return;
   }
@@ -62,6 +57,10 @@ void SharedSession::begin_again() {
 }
 
 Task<> SharedSession::run_lost_again() {
+  if (client_.writer().inside_response()) {
+    auto completed = co_await go_on_with_literal();
+    if (!completed) co_return;
+  }
   for (;;) {
     const auto next = std::find_if(in_flight_.begin(), in_flight_.end(),
                                    [](const Relayed& relayed) { return relayed.lost; });
@@ -80,10 +79,8 @@ Task<> SharedSession::run_again(Relayed& relayed) {
   }
   const mailbox::TurnEnd end(turn.connection, *this);
   while (!may_join(relayed)) co_await progress_.wait();
-  // UW's mailboxes come back read-only while another process holds them, and take STOREs without keeping
-  // them.
-  if (is_store(relayed.verb) && mailbox_->read_only()) {
-    conclude(relayed, as_reply("NO [READ-ONLY] The mailbox is open read-only"));
+  if (is_store(relayed.verb) && mailbox_->read_only()) {  // see turn_to_write()
+    conclude(relayed, as_reply(kReadOnly));
     co_return;
   }
   const auto text = text_again(relayed);
@@ -106,7 +103,7 @@ bool SharedSession::any_sent() const {
 
 // Empty: there is nothing left to be asked for.
 std::string SharedSession::text_again(Relayed& relayed) const {
-  if (is_fetch(relayed.verb)) {
+  if (relayed.verb_fetches()) {
     const auto left = not_delivered(relayed);
     return left.empty() ? std::string() : "UID FETCH " + left.to_string() + relayed.rest;
   }
@@ -153,7 +150,7 @@ void SharedSession::note_delivered(uint32_t number) {
   const uint32_t uid = table.uid(number);
   const auto oldest =
       std::find_if(in_flight_.begin(), in_flight_.end(), [](const Relayed& one) { return one.sent; });
-  if (oldest == in_flight_.end() || !is_fetch(oldest->verb) || !oldest->uids.contains(uid, table.last_uid()))
+  if (oldest == in_flight_.end() || !oldest->verb_fetches() || !oldest->uids.contains(uid, table.last_uid()))
     return;
   // Others' changes of flags are told in between, without UIDs.
   const bool as_asked = attributes_.has_more() || oldest->asks_flags_only;

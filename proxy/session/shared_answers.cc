@@ -62,7 +62,6 @@ void SharedSession::on_untagged(const wire::Response& response,
   }
   if (is_about_a_mailbox(response.name)) return;
   fetch_is_passed_ = literal.has_value();
-  ++passed_;
   if (literal) {
     client_.writer().pass_start(response.line, *literal);
   } else {
@@ -73,6 +72,11 @@ void SharedSession::on_untagged(const wire::Response& response,
 
 void SharedSession::on_literal(std::string_view octets) noexcept {
   if (!fetch_is_passed_) return;
+  if (half_.replaying()) {
+    replay_octets(octets);
+    return;
+  }
+  if (fetch_number_ != 0) half_.passed(octets);
   client_.writer().pass_literal(octets);
   hold_back_if_slow();
 }
@@ -84,11 +88,16 @@ void SharedSession::on_text(std::string_view text, std::optional<LiteralStart> l
     writer.pass_text(text, literal ? &*literal : nullptr);
     return;
   }
+  if (half_.replaying()) {
+    replay_text(text, literal);
+    return;
+  }
   body_.clear();
   if (!attributes_.piece(text, body_) || (!literal && !attributes_.complete())) {
     break_off("The mail server can't be understood");
     return;
   }
+  if (literal) half_.next(text, *literal);
   writer.pass_text(body_, literal ? &*literal : nullptr);
   if (literal) return;
   fetched(fetch_number_, attributes_.uid(), attributes_.has_flags() ? &attributes_.flags() : nullptr);
@@ -113,7 +122,10 @@ bool SharedSession::on_fetch(const mailbox::SharedMailbox& mailbox, const wire::
   fetch_number_ = 0;
   fetch_is_passed_ = false;
   tell_known_flags();
-  if (literal) {
+  if (half_.replaying() && replay_fetch(response, literal)) return true;
+  if (literal && client_.writer().inside_response()) {
+    break_off("The mail server can't be understood");
+  } else if (literal) {
     begin_fetch(response, *literal);
   } else {
     whole_fetch(response);
@@ -213,6 +225,7 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
   if (uid != 0) mailbox_->learn(number, uid, nullptr);
   fetch_number_ = number;
   fetch_is_passed_ = true;
+  half_.begin(known, response.arguments, literal);
   client_.writer().begin_fetch(shown_as(number), body_, literal);
 }
 
@@ -313,6 +326,10 @@ void SharedSession::Relayed::on_tagged(const wire::Response& response) noexcept 
 }
 
 void SharedSession::complete(Relayed& relayed, const wire::Response& response) {
+  if (relayed.completes_literal) {
+    literal_completed(relayed);
+    return;
+  }
   conclude(relayed, backend::to_reply(response));
 }
 
@@ -367,7 +384,7 @@ void SharedSession::on_mailbox_changed_identity() noexcept {
 }
 
 void SharedSession::on_alert(std::string_view line) noexcept {
-  client_.writer().pass_line(line);
+  client_.writer().untagged(line.substr(2));
 }
 
 void SharedSession::break_off(std::string_view why) {

@@ -129,6 +129,8 @@ void SharedSession::close_previous() {
 void SharedSession::show_mailbox(const wire::Command& command) {
   auto& writer = client_.writer();
   const bool for_reading = read_only || mailbox_->read_only();
+  told_read_only = for_reading;
+  could_write = !for_reading;
   if (!mailbox_->flags().empty()) writer.untagged("FLAGS " + mailbox_->flags());
   writer.untagged(std::to_string(view.count()) + " EXISTS");
   writer.untagged(std::to_string(recent_told) + " RECENT");
@@ -158,7 +160,7 @@ Task<> SharedSession::expunge(Entry entry) {
     }
     text = "UID EXPUNGE " + uids.to_string();
   }
-  auto reply = co_await run_in(mailbox_, std::move(text), nullptr);
+  auto reply = co_await run_where([this] { return turn_to_write(); }, std::move(text), nullptr);
   answer(command, reply);
 }
 
@@ -166,7 +168,8 @@ Task<> SharedSession::expunge(Entry entry) {
 Task<> SharedSession::close(Entry entry) {
   // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its
   // sake.
-  if (in_mailbox() && !read_only && !mailbox_->read_only()) co_await run_in(mailbox_, "EXPUNGE", nullptr);
+  if (in_mailbox() && !read_only && !mailbox_->read_only())
+    co_await run_where([this] { return turn_to_write(); }, "EXPUNGE", nullptr);
   leave_selected_state();
   answer(entry.command, "OK CLOSE completed");
 }
@@ -291,7 +294,12 @@ SharedSession::Prepared SharedSession::prepare_copy(const Entry& entry) const {
 }
 
 Task<TaggedReply> SharedSession::run_copy(Entry entry, std::shared_ptr<void> held) {
-  auto turn = co_await turn_in(mailbox_);
+  Turn turn;
+  if (wire::info(entry.command.verb).writes) {
+    turn = co_await turn_to_write();
+  } else {
+    turn = co_await turn_in(mailbox_);
+  }
   if (!turn.connection) co_return as_reply(*turn.refusal);
   auto prepared = prepare_copy(entry);
   if (prepared.answer) {

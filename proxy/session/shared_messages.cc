@@ -40,7 +40,7 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   relayed.uids = {};
   relayed.wants_uid = relayed.renames_body = relayed.renames_body_text = relayed.renamed_from_0 = false;
   relayed.silent = relayed.echo_comes = false;
-  relayed.extended = relayed.lost = relayed.again = false;
+  relayed.extended = relayed.lost = relayed.again = relayed.completes_literal = false;
   relayed.answers.clear();
   relayed.delivered.clear();
   relayed.options.clear();
@@ -105,6 +105,11 @@ Task<> SharedSession::forward(Entry entry) {
     connection = std::move(turn.connection);
   }
   const mailbox::TurnEnd end(connection, *this);
+  if (wire::info(command.verb).writes && mailbox_->read_only()) {  // see turn_to_write()
+    drop(relayed);
+    answer(command, kReadOnly);
+    co_return;
+  }
   while (connection->unsent() > net::Stream::kHighWatermark && !connection->lost()) {
     waited = true;
     co_await progress_.wait();

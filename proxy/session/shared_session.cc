@@ -14,6 +14,7 @@ using backend::TaggedReply;
 using mailbox::SharedMailbox;
 using wire::Verb;
 
+constexpr size_t kMostHeld = 256 * 1024;
 constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
 
 TaggedReply unavailable(std::string_view text) {
@@ -276,6 +277,14 @@ Task<SharedSession::Turn> SharedSession::turn_in(std::shared_ptr<SharedMailbox> 
   }
 }
 
+// The mailbox may have come back read-only: UW takes STOREs then without keeping them.
+Task<SharedSession::Turn> SharedSession::turn_to_write() {
+  auto turn = co_await turn_in(mailbox_);
+  if (!turn.connection || !mailbox_->read_only()) co_return turn;
+  turn.connection->end(*this);
+  co_return Turn{nullptr, std::string(kReadOnly)};
+}
+
 Task<SharedSession::Turn> SharedSession::turn_anywhere() {
   for (;;) {
     client_.waiting_for("a connection to " + account_->config().name);
@@ -303,19 +312,27 @@ Task<TaggedReply> SharedSession::run_in(std::shared_ptr<SharedMailbox> open, std
   co_return reply;
 }
 
-// Again, once, if the connection was lost in the middle of what may be repeated, and the client has heard
-// nothing of the answer yet.
+// Again, once, if the connection was lost in the middle of what may be repeated. Until the tagged end its
+// answers are held: the client has heard nothing of them then, unless they are many.
 Task<TaggedReply> SharedSession::run_where(std::function<Task<Turn>()> turns, std::string text,
                                            std::shared_ptr<void> held) {
   for (bool again = false;; again = true) {
     auto turn = co_await turns();
     if (!turn.connection) co_return as_reply(*turn.refusal);
-    const auto passed = passed_;
     if (found_) found_->clear();
+    const bool repeatable = wire::info(verb_of(text)).repeatable;
+    if (repeatable) client_.writer().hold_passed(kMostHeld);
     auto reply = co_await run_in_turn(turn.connection, text, held);
-    if (reply) co_return std::move(*reply);
-    const bool may_repeat = wire::info(verb_of(text)).repeatable && passed == passed_;
-    if (again || !may_repeat || client_.giving_up()) co_return lost(text);
+    if (reply) {
+      client_.writer().release_passed();
+      co_return std::move(*reply);
+    }
+    const bool untold = client_.writer().drop_passed();
+    if (client_.writer().inside_response()) {
+      break_off("[UNAVAILABLE] The mail server has gone in the middle of an answer");
+      co_return lost(text);
+    }
+    if (again || !repeatable || !untold || client_.giving_up()) co_return lost(text);
   }
 }
 
@@ -379,6 +396,7 @@ void SharedSession::tell(Expunges expunges) {
     view.tell_expunged(numbers_);
     for (const uint32_t number : numbers_) writer.untagged(std::to_string(number) + " EXPUNGE");
   }
+  tell_access();
   tell_exists(mailbox_->table().known());
   if (const auto recent = std::min(mailbox_->recent(), view.count()); recent != recent_told) {
     recent_told = recent;
@@ -386,6 +404,19 @@ void SharedSession::tell(Expunges expunges) {
   }
   tell_known_flags();
   tell_flags();
+}
+
+// Whether it can write, where that has changed.
+void SharedSession::tell_access() {
+  if (read_only || told_read_only == mailbox_->read_only()) return;
+  told_read_only = mailbox_->read_only();
+  if (told_read_only) {
+    client_.writer().untagged("OK [READ-ONLY] The mail server lets it only be read now");
+    return;
+  }
+  could_write = true;
+  client_.writer().untagged("OK [READ-WRITE] The mailbox can be changed again");
+  flags_told = mailbox_->flags_version() - 1;  // PERMANENTFLAGS were none
 }
 
 // FLAGS and PERMANENTFLAGS, before any FETCH that uses them.

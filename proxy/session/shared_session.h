@@ -7,7 +7,7 @@
 //
 // shared_session.cc: the conversation, what the client is told and when. shared_messages.cc: commands on
 // messages. shared_answers.cc: what the backend answers to them. shared_mailboxes.cc: commands on mailboxes.
-// shared_append.cc, shared_idle.cc.
+// shared_append.cc, shared_idle.cc. shared_again.cc, shared_half_literal.cc: lost connections.
 #pragma once
 
 #include <list>
@@ -19,6 +19,7 @@
 
 #include "mailbox/shared_account.h"
 #include "session/client_session.h"
+#include "session/half_literal.h"
 #include "wire/fetch_attributes.h"
 #include "wire/fetch_items.h"
 #include "wire/store_arguments.h"
@@ -47,6 +48,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     explicit Relayed(SharedSession& of) : session(of) {}
     void on_tagged(const wire::Response& response) noexcept override;
     void on_lost(const std::string& reason) noexcept override;
+    bool verb_fetches() const { return verb == wire::Verb::kFetch || verb == wire::Verb::kUidFetch; }
     SharedSession& session;
     std::list<Relayed>::iterator self;
     std::string tag;         // the client's
@@ -65,7 +67,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     // For when its connection is lost in the middle: it runs again, once.
     bool lost = false;
     bool again = false;
-    std::string rest;  // what goes out behind the UIDs; of SEARCH, SORT and THREAD all of it
+    bool completes_literal = false;  // of one message, before the others
+    std::string rest;                // what goes out behind the UIDs; of SEARCH, SORT and THREAD all of it
     std::vector<wire::SequenceSet::Range> delivered;  // of FETCH: UIDs whose response the client has
     // STORE
     wire::FlagOperation operation = wire::FlagOperation::kReplace;
@@ -105,6 +108,10 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   };
   enum class Expunges : uint8_t { kHeldBack, kTold };
 
+  static constexpr std::string_view kCantGoOn =
+      "[UNAVAILABLE] The mail server has gone in the middle of a message";
+  static constexpr std::string_view kReadOnly = "NO [READ-ONLY] The mailbox is open read-only";
+
   // An answer of the proxy, "NO [CODE] text", as a backend's reply.
   static backend::TaggedReply as_reply(std::string_view refusal);
   // What is said of a command whose connection was lost in the middle.
@@ -132,12 +139,14 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
                                               std::shared_ptr<void> held);
   async::Task<Turn> turn_anywhere();
   async::Task<Turn> turn_in(std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<Turn> turn_to_write();
   async::Task<Refusal> ready(std::shared_ptr<mailbox::SharedMailbox> open);
   // The tagged end of a command, behind what the client is to be told with it.
   void answer(const wire::Command& command, std::string_view text);
   void answer(const wire::Command& command, const backend::TaggedReply& reply);
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
+  void tell_access();
   void tell_exists(uint32_t known);
   void tell_known_flags();
   void tell_flags();
@@ -176,6 +185,14 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   wire::SequenceSet not_delivered(const Relayed& relayed) const;
   void note_delivered(uint32_t number);
   bool any_sent() const;
+
+  // shared_half_literal.cc
+  Relayed* half_answered();
+  async::Task<bool> go_on_with_literal();
+  void literal_completed(Relayed& relayed);
+  bool replay_fetch(const wire::Response& response, std::optional<backend::LiteralStart> literal);
+  void replay_text(std::string_view text, std::optional<backend::LiteralStart> literal);
+  void replay_octets(std::string_view octets);
 
   // shared_answers.cc
   void on_untagged(const wire::Response& response,
@@ -248,7 +265,6 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet
   std::list<Relayed> in_flight_;
   std::list<Relayed> spare_;
-  uint64_t passed_ = 0;  // untagged responses, in all
   async::WaitList progress_;
   async::TaskScope again_;  // for run_lost_again()
   Connection current_;      // whose turn it was last: what comes on it is this client's
@@ -257,6 +273,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   wire::FetchAttributes attributes_;
   uint32_t fetch_number_ = 0;     // in the table; 0: the response is none
   bool fetch_is_passed_ = false;  // the rest of the response is for the client
+  HalfLiteral half_;              // its literal
   std::string body_;
   std::string fetch_flags_;
   std::vector<uint32_t> numbers_;
