@@ -90,7 +90,8 @@ std::string to_json(const session::Snapshot& snapshot) {
                        {"up", one.up},
                        {"connections", one.connections},
                        {"max_connections", one.max_connections},
-                       {"waiting", one.waiting}});
+                       {"waiting", one.waiting},
+                       {"times_down", one.times_down}});
   }
   const json all = {{"version", snapshot.version},
                     {"ready", snapshot.ready},
@@ -98,6 +99,7 @@ std::string to_json(const session::Snapshot& snapshot) {
                     {"workers", snapshot.workers},
                     {"clients", snapshot.clients},
                     {"sessions_total", snapshot.sessions_total},
+                    {"clients_refused", snapshot.clients_refused},
                     {"logins", snapshot.logins},
                     {"logins_refused", snapshot.logins_refused},
                     {"logins_unavailable", snapshot.logins_unavailable},

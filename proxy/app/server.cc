@@ -107,6 +107,7 @@ session::Snapshot Server::snapshot() {
   const auto& counters = shared_.counters;
   all.clients = counters.clients;
   all.sessions_total = counters.sessions;
+  all.clients_refused = counters.clients_refused;
   all.logins = counters.logins;
   all.logins_refused = counters.logins_refused;
   all.logins_unavailable = counters.logins_unavailable;
@@ -120,8 +121,9 @@ session::Snapshot Server::snapshot() {
   for (const auto& [name, servers] : service()->backends) {
     for (const auto& server : servers->servers()) {
       all.servers.push_back({name, server->endpoint.to_string(),
-                             !backend::BackendServers::is_down(*server, now), server->limit->in_use(),
-                             servers->config().max_connections, server->limit->waiting()});
+                             server->health.standing(now) == backend::ServerHealth::Standing::kUp,
+                             server->limit->in_use(), servers->config().max_connections,
+                             server->limit->waiting(), server->times_down.load()});
     }
   }
   if (!running_) return all;

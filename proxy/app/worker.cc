@@ -38,6 +38,11 @@ void Worker::listen(const std::string& listener, int fd, net::SocketKind kind) {
 }
 
 void Worker::start() {
+  if (index_ == 0) {
+    net::EventLoop::Turn turn(loop_);
+    health_checks_ = std::make_unique<backend::HealthChecks>(loop_);
+    health_checks_->watch(service_->backends);
+  }
   thread_ = std::thread([this] { loop_.run(); });
 }
 
@@ -49,37 +54,38 @@ void Worker::accept(const std::string& listener, std::unique_ptr<net::TcpStream>
   const auto* settings = service_->listener(listener);
   auto place = session::ClientPlace::take(shared_.counters.clients, service_->config->limits.max_clients);
   if (!settings || !place || stopping_) {
+    if (!place) shared_.counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
     // Before a TLS handshake nothing can be said.
     if (settings && settings->tls != config::ListenerTls::kImplicit)
       stream->write("* BYE [UNAVAILABLE] Too many connections, try again later\r\n");
     return;
   }
-  tasks_.spawn(serve(service_, listener, std::move(stream), std::move(place)));
+  session::ClientPlaces places;
+  places.total = std::move(place);
+  tasks_.spawn(serve(service_, listener, std::move(stream), std::move(places)));
 }
 
 Task<> Worker::serve(session::ServicePtr service, std::string listener,
-                     std::unique_ptr<net::TcpStream> stream, session::ClientPlace place) {
+                     std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places) {
   shared_.counters.sessions.fetch_add(1, std::memory_order_relaxed);
-  session::ClientSession session(*this, service, *service->listener(listener), std::move(stream));
-  co_await run(session, std::move(place));
+  session::ClientSession session(*this, service, *service->listener(listener), std::move(stream),
+                                 std::move(places));
+  co_await run(session);
 }
 
 Task<> Worker::serve_handed_over(session::HandedOver client) {
-  auto place = std::move(client.place);
   session::ClientSession session(*this, std::move(client));
-  co_await run(session, std::move(place));
+  co_await run(session);
 }
 
-Task<> Worker::run(session::ClientSession& session, session::ClientPlace place) {
+Task<> Worker::run(session::ClientSession& session) {
   add(session);
   if (stopping_) session.shut_down();
   co_await session.run();
   session.unlink();
   session_ended_.notify_all();
   if (!session.handed_over()) co_return;
-  auto client = session.take_hand_over();
-  client.place = std::move(place);
-  hand_over(session.destination(), std::move(client));
+  hand_over(session.destination(), session.take_hand_over());
 }
 
 Task<> Worker::close_for_good(session::Seat seat) {
@@ -95,6 +101,7 @@ Task<std::unique_ptr<backend::BackendConnection>> Worker::connect(
 std::unique_ptr<net::Stream> Worker::adopt(session::HandedOver& client) {
   auto tcp = net::TcpStream::adopt(loop_, std::exchange(client.fd, -1), client.kind, net::Side::kClient,
                                    client.service->config->limits.tcp_keepalive);
+  tcp->set_peer(client.peer);
   if (!client.tls) return tcp;
   return std::make_unique<net::TlsStream>(std::move(tcp), std::move(client.transfer));
 }
@@ -105,7 +112,10 @@ void Worker::accept_handed_over(session::HandedOver client) {
 }
 
 void Worker::set_service(session::ServicePtr service) {
-  loop_.post([this, service = std::move(service)]() mutable { service_ = std::move(service); });
+  loop_.post([this, service = std::move(service)]() mutable {
+    service_ = std::move(service);
+    if (health_checks_) health_checks_->watch(service_->backends);
+  });
 }
 
 void Worker::collect(std::function<void(std::vector<session::SessionStatus>)> done) {
@@ -129,6 +139,7 @@ std::future<void> Worker::shut_down(Millis grace) {
 
 Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done) {
   const auto deadline = loop_.now() + grace;
+  if (health_checks_) co_await health_checks_->stop();
   while (!sessions_.empty() && loop_.now() < deadline)
     co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/health_checks.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
 #include "session/client_session.h"
@@ -58,10 +59,10 @@ class Worker final : private session::Host {
 
   void accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream);
   async::Task<> serve(session::ServicePtr service, std::string listener,
-                      std::unique_ptr<net::TcpStream> stream, session::ClientPlace place);
+                      std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places);
   async::Task<> close_for_good(session::Seat seat);
   async::Task<> serve_handed_over(session::HandedOver client);
-  async::Task<> run(session::ClientSession& session, session::ClientPlace place);
+  async::Task<> run(session::ClientSession& session);
   async::Task<> wind_down(base::Millis grace, std::shared_ptr<std::promise<void>> done);
   async::Task<> stop_when_empty();
 
@@ -78,6 +79,7 @@ class Worker final : private session::Host {
   base::IntrusiveList<session::ClientSession> sessions_;
   async::WaitList session_ended_;
   std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::unique_ptr<backend::HealthChecks> health_checks_;  // the first worker's, for the whole process
   std::thread thread_;
   bool stopping_ = false;
 };

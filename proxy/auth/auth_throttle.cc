@@ -17,6 +17,7 @@ constexpr base::Millis kLongestDelay{15'000};
 constexpr base::Millis kForgetAfter{15 * 60 * 1000};
 constexpr size_t kMostEntries = 16'384;
 constexpr size_t kLongestKey = 128;
+constexpr int64_t kSuspectAfter = 3;
 
 // The failures in a row by key. The one that has not failed for the longest time gives way when there is no
 // room.
@@ -67,12 +68,6 @@ class FailureCounts {
   std::unordered_map<std::string, std::list<Entry>::iterator> index_;
 };
 
-// Whoever has one IPv6 address has its whole /64 network.
-std::string address_key(const base::IpAddress& address) {
-  const auto& bytes = address.bytes();
-  return std::string(bytes.begin(), address.is_v4() ? bytes.end() : bytes.begin() + 8);
-}
-
 std::string user_key(std::string_view user) {
   return base::lower(user.substr(0, kLongestKey));
 }
@@ -85,7 +80,7 @@ base::Millis delay_of(int64_t failures, base::Millis base) {
 }
 
 std::string pair_key(const std::optional<base::IpAddress>& address, std::string_view user) {
-  return (address ? address_key(*address) : std::string()) + '\0' + user_key(user);
+  return (address ? address->party() : std::string()) + '\0' + user_key(user);
 }
 
 }  // namespace
@@ -95,6 +90,11 @@ struct AuthThrottle::State {
   FailureCounts addresses;
   FailureCounts users;
   FailureCounts friends;  // address and user that succeeded before; bounded like the others
+
+  // Of what comes through webmail, nobody knows whose it is.
+  bool is_friend(const std::optional<base::IpAddress>& address, std::string_view user) {
+    return address && friends.find(pair_key(address, user)) != nullptr;
+  }
 };
 
 AuthThrottle::AuthThrottle() : state_(std::make_unique<State>()) {}
@@ -103,26 +103,25 @@ AuthThrottle::~AuthThrottle() = default;
 base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::string_view user,
                                   base::Millis base, base::Instant now) {
   const std::lock_guard lock(state_->mutex);
-  auto& of_user = state_->users.note(user_key(user), now);
-  int64_t failures = of_user.failures;
+  FailureCounts::Entry* of_user = nullptr;
   FailureCounts::Entry* of_address = nullptr;
-  if (address) {
-    of_address = &state_->addresses.note(address_key(*address), now);
-    failures = std::max(failures, of_address->failures);
-  }
+  if (!state_->is_friend(address, user)) of_user = &state_->users.note(user_key(user), now);
+  if (address) of_address = &state_->addresses.note(address->party(), now);
+  int64_t failures = 0;
+  for (const auto* entry : {of_user, of_address})
+    if (entry) failures = std::max(failures, entry->failures);
   const auto delay = delay_of(failures, base);
-  of_user.not_before = now + delay;
-  if (of_address) of_address->not_before = now + delay;
+  for (auto* entry : {of_user, of_address})
+    if (entry) entry->not_before = now + delay;
   return delay;
 }
 
 base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::string_view user,
                                  base::Millis base, base::Instant now) {
   const std::lock_guard lock(state_->mutex);
-  auto* of_address = address ? state_->addresses.find(address_key(*address)) : nullptr;
+  auto* of_address = address ? state_->addresses.find(address->party()) : nullptr;
   // Guessers must not lock out the owner, who has been here before.
-  const bool is_friend = state_->friends.find(pair_key(address, user)) != nullptr;
-  auto* of_user = is_friend ? nullptr : state_->users.find(user_key(user));
+  auto* of_user = state_->is_friend(address, user) ? nullptr : state_->users.find(user_key(user));
   auto until = now;
   for (const auto* entry : {of_address, of_user})
     if (entry) until = std::max(until, entry->not_before);
@@ -132,11 +131,19 @@ base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::st
   return base::Millis(0);
 }
 
+AuthThrottle::Standing AuthThrottle::standing(std::optional<base::IpAddress> address, std::string_view user) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->is_friend(address, user)) return Standing::kKnown;
+  const auto* of_user = state_->users.find(user_key(user));
+  return of_user && of_user->failures >= kSuspectAfter ? Standing::kSuspect : Standing::kStranger;
+}
+
 void AuthThrottle::succeeded(std::optional<base::IpAddress> address, std::string_view user) {
   const std::lock_guard lock(state_->mutex);
+  if (address) state_->addresses.forget(address->party());
+  if (state_->is_friend(address, user)) return;
   state_->users.forget(user_key(user));
-  if (address) state_->addresses.forget(address_key(*address));
-  state_->friends.note(pair_key(address, user), {});
+  if (address) state_->friends.note(pair_key(address, user), {});
 }
 
 }  // namespace imapmux::auth

@@ -17,7 +17,7 @@ class AuthThrottle {
   ~AuthThrottle();
   // Notes a failure; returns the delay before the answer: `base` times the failures that address or name has
   // had in a row (whichever is more), at most 15 s. `address` empty (trusted network, unix socket): the name
-  // alone counts.
+  // alone counts. What an address that succeeded with the name before does wrong is its own failure only.
   base::Millis failed(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
                       base::Instant now);
   // How long an attempt has to wait before the backend is asked: hanging up on the delayed answer must not
@@ -25,7 +25,12 @@ class AuthThrottle {
   // delay. For a name, addresses that have succeeded with it before are excepted.
   base::Millis admit(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
                      base::Instant now);
-  // A success forgets the name's and the address's failures.
+  // What is known of an address and a name. Suspect: the name had three failures in a row, and this address
+  // has never succeeded with it.
+  enum class Standing : uint8_t { kKnown, kStranger, kSuspect };
+  Standing standing(std::optional<base::IpAddress> address, std::string_view user);
+  // A success forgets the address's failures; and the name's, unless it comes from where it succeeded before:
+  // the owner's clients, which log in all the time, must not set those who guess free.
   void succeeded(std::optional<base::IpAddress> address, std::string_view user);
 
  private:

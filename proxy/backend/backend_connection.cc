@@ -197,6 +197,16 @@ void BackendConnection::resume() {
   stream_->start_reading();
 }
 
+std::string_view BackendConnection::why_not_reusable() const {
+  if (lost_) return lost_reason_;
+  if (closing_) return "it is being closed";
+  if (!in_flight_.empty()) return "a command is not answered yet";
+  if (mid_command_) return "a command is not complete";
+  if (silent_) return "it idles";
+  if (surprised_) return "the server answered what nobody had asked";
+  return {};
+}
+
 void BackendConnection::expect_silence() {
   silent_ = true;
 }
@@ -313,7 +323,10 @@ std::optional<LiteralStart> BackendConnection::literal_after(bool follows) const
 void BackendConnection::dispatch(const Response& response) {
   switch (response.kind) {
     case Response::Kind::kContinuation:
-      if (in_flight_.empty()) break;  // it must not count for a literal that is sent later
+      if (in_flight_.empty()) {  // it must not count for a literal that is sent later
+        surprised_ = true;
+        break;
+      }
       ++continuations_;
       continuation_text_ = response.arguments;
       changed_.notify_all();
@@ -328,9 +341,13 @@ void BackendConnection::dispatch(const Response& response) {
 }
 
 void BackendConnection::dispatch_tagged(const Response& response) {
+  if (server) server->health.heard(scheduler_.now());
   const auto found = std::find_if(in_flight_.begin(), in_flight_.end(),
                                   [&](const InFlight& command) { return command.tag == response.tag; });
-  if (found == in_flight_.end()) return;  // LOGOUT's, or of a command that nobody waits for
+  if (found == in_flight_.end()) {
+    surprised_ = surprised_ || !closing_;  // else it is LOGOUT's
+    return;
+  }
   Completion* completion = found->completion;
   in_flight_.erase(found);
   if (in_flight_.empty()) {

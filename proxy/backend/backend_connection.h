@@ -128,6 +128,9 @@ class BackendConnection final : private net::StreamHandler {
   void set_observer(ResponseObserver* observer) { observer_ = observer; }
   bool lost() const { return lost_; }
   const std::string& lost_reason() const { return lost_reason_; }
+  // The gate: empty if what comes next on it may be somebody else's; else why not. Any doubt closes it, for
+  // an answer in the wrong hands is worse than a connection less.
+  std::string_view why_not_reusable() const;
   size_t in_flight() const { return in_flight_.size(); }
   size_t unsent() const { return stream_ ? stream_->unsent() : 0; }
   // Back-pressure: while paused, nothing is read, and no command times out.
@@ -202,6 +205,7 @@ class BackendConnection final : private net::StreamHandler {
   base::Instant last_heard_{};
   bool silent_ = false;
   bool mid_command_ = false;
+  bool surprised_ = false;  // the server answered what nobody had asked
   bool paused_ = false;
   bool stop_after_answer_ = false;
   bool stopped_ = false;

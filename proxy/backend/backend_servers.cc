@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "routing/router.h"
 
 namespace imapmux::backend {
 namespace {
-
-constexpr int64_t kFirstPause = 1'000;
-constexpr int64_t kLongestPause = 30'000;
 
 net::ClientTlsOptions tls_options(const config::Backend& backend) {
   net::ClientTlsOptions options;
@@ -17,10 +15,6 @@ net::ClientTlsOptions tls_options(const config::Backend& backend) {
   options.floor = static_cast<net::TlsFloor>(backend.min_protocol);
   options.ciphers = backend.ciphers;
   return options;
-}
-
-int64_t millis(base::Instant now) {
-  return now.time_since_epoch().count();
 }
 
 }  // namespace
@@ -36,13 +30,47 @@ void ConnectionLimit::set_most(uint32_t most) {
 }
 
 bool ConnectionLimit::acquire(const std::shared_ptr<Waiter>& waiter) {
-  const std::lock_guard lock(mutex_);
-  if (most_ == 0 || (used_ < most_ && waiters_.empty())) {
-    ++used_;
-    return true;
+  {
+    const std::lock_guard lock(mutex_);
+    if (take_free()) return true;
+    waiters_.push_back(waiter);
+    waiting_now_ = static_cast<uint32_t>(waiters_.size());
   }
-  waiters_.push_back(waiter);
+  const std::lock_guard lock(subscribers_mutex_);
+  for (const auto& [who, wanted] : subscribers_) wanted();
   return false;
+}
+
+void ConnectionLimit::subscribe(const void* who, std::function<void()> wanted) {
+  const std::lock_guard lock(subscribers_mutex_);
+  subscribers_[who] = std::move(wanted);
+}
+
+void ConnectionLimit::unsubscribe(const void* who) {
+  const std::lock_guard lock(subscribers_mutex_);
+  subscribers_.erase(who);
+}
+
+std::shared_ptr<void> ConnectionLimit::make_room(std::shared_ptr<ConnectionLimit> limit) {
+  auto* raw = limit.get();
+  ++raw->coming_;
+  return {raw, [limit = std::move(limit)](void*) { --limit->coming_; }};
+}
+
+bool ConnectionLimit::has_room() const {
+  const std::lock_guard lock(mutex_);
+  return most_ == 0 || (used_ < most_ && waiters_.empty());
+}
+
+bool ConnectionLimit::try_acquire() {
+  const std::lock_guard lock(mutex_);
+  return take_free();
+}
+
+bool ConnectionLimit::take_free() {
+  if (most_ != 0 && (used_ >= most_ || !waiters_.empty())) return false;
+  ++used_;
+  return true;
 }
 
 void ConnectionLimit::withdraw(const std::shared_ptr<Waiter>& waiter) {
@@ -50,6 +78,7 @@ void ConnectionLimit::withdraw(const std::shared_ptr<Waiter>& waiter) {
     const std::lock_guard lock(mutex_);
     if (!waiter->has_place) {
       waiters_.remove(waiter);
+      waiting_now_ = static_cast<uint32_t>(waiters_.size());
       return;
     }
     waiter->has_place = false;
@@ -74,6 +103,7 @@ ConnectionLimit::Waiters ConnectionLimit::grant() {
     granted.back()->has_place = true;
     ++used_;
   }
+  waiting_now_ = static_cast<uint32_t>(waiters_.size());
   return granted;
 }
 
@@ -111,34 +141,42 @@ std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, c
 }
 
 void BackendServers::apply_limits() const {
-  for (const auto& server : servers_) server->limit->set_most(backend_->max_connections);
+  for (const auto& server : servers_) {
+    server->limit->set_most(backend_->max_connections);
+    if (!backend_->health_check) server->health.forget();
+  }
 }
 
 std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(std::string_view login_name,
                                                                                 base::Instant now) const {
-  const auto preference = routing::server_preference(*backend_, login_name);
-  if (!backend_->failover) return {servers_[preference.front()]};
+  auto preference = routing::server_preference(*backend_, login_name);
+  if (!backend_->failover) preference.resize(1);
+  // By standing, and of equal ones by preference. Each is asked once: it may change meanwhile.
+  std::vector<std::pair<ServerHealth::Standing, size_t>> ranked;
+  for (size_t i = 0; i < preference.size(); ++i)
+    ranked.emplace_back(servers_[preference[i]]->health.standing(now), i);
+  std::sort(ranked.begin(), ranked.end());
   std::vector<std::shared_ptr<Server>> order;
-  std::vector<std::shared_ptr<Server>> down;
-  for (const size_t index : preference)
-    (is_down(*servers_[index], now) ? down : order).push_back(servers_[index]);
-  order.insert(order.end(), down.begin(), down.end());
+  if (ranked.front().first == ServerHealth::Standing::kDown) return order;
+  for (const auto& [standing, i] : ranked) order.push_back(servers_[preference[i]]);
   return order;
 }
 
-void BackendServers::failed(Server& server, base::Instant now) {
-  const uint32_t failures = std::min<uint32_t>(server.failures.fetch_add(1), 10);
-  server.down_until = millis(now) + std::min(kLongestPause, kFirstPause << failures);
+bool BackendServers::has_room(std::string_view login_name, base::Instant now) const {
+  const auto all = candidates(login_name, now);
+  return !all.empty() && all.front()->limit->has_room();
 }
 
-void BackendServers::succeeded(Server& server) {
-  server.failures = 0;
-  server.down_until = 0;
+void BackendServers::failed(Server& server, base::Instant now, std::string_view reason) const {
+  if (server.health.failed(now, backend_->health_check) != ServerHealth::Change::kDown) return;
+  server.times_down.fetch_add(1, std::memory_order_relaxed);
+  base::log::warn("backend {}: server {} is down: {}", backend_->name, server.endpoint.to_string(), reason);
+}
+
+void BackendServers::succeeded(Server& server, base::Instant now) const {
   server.connects.fetch_add(1, std::memory_order_relaxed);
-}
-
-bool BackendServers::is_down(const Server& server, base::Instant now) {
-  return server.down_until > millis(now);
+  if (server.health.succeeded(now, backend_->health_check) != ServerHealth::Change::kUp) return;
+  base::log::info("backend {}: server {} is up again", backend_->name, server.endpoint.to_string());
 }
 
 }  // namespace imapmux::backend

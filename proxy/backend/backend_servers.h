@@ -7,10 +7,12 @@
 #include <atomic>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "backend/server_health.h"
 #include "config/config.h"
 #include "net/tls_context.h"
 
@@ -48,14 +50,29 @@ class ConnectionLimit {
   void set_most(uint32_t most);
   // True: the place is taken (wrap it in a Permit). False: `waiter` waits; withdraw() when it gives up.
   bool acquire(const std::shared_ptr<Waiter>& waiter);
+  // The same for who does not wait.
+  bool try_acquire();
   // Gives up waiting, or gives back the place if it was granted meanwhile.
   void withdraw(const std::shared_ptr<Waiter>& waiter);
   void release();
   uint32_t in_use() const;
   uint32_t waiting() const;
 
+  // `wanted` is called when somebody begins to wait: from any thread, no lock held, and not after
+  // unsubscribe() has returned.
+  void subscribe(const void* who, std::function<void()> wanted);
+  void unsubscribe(const void* who);
+  // More wait than connections are being closed for. Cheap.
+  bool wants_room() const {
+    return waiting_now_.load(std::memory_order_relaxed) > coming_.load(std::memory_order_relaxed);
+  }
+  // A connection is being closed for who waits, until what is returned is destroyed.
+  static std::shared_ptr<void> make_room(std::shared_ptr<ConnectionLimit> limit);
+  bool has_room() const;
+
  private:
   using Waiters = std::list<std::shared_ptr<Waiter>>;
+  bool take_free();
   // Gives free places to waiters, who are told when the mutex is free.
   Waiters grant();
 
@@ -63,6 +80,10 @@ class ConnectionLimit {
   uint32_t most_ = 0;
   uint32_t used_ = 0;
   Waiters waiters_;
+  std::atomic<uint32_t> waiting_now_{0};  // their number
+  std::atomic<uint32_t> coming_{0};
+  std::mutex subscribers_mutex_;
+  std::map<const void*, std::function<void()>> subscribers_;
 };
 
 class BackendServers {
@@ -70,31 +91,33 @@ class BackendServers {
   struct Server {
     base::Endpoint endpoint;
     std::shared_ptr<ConnectionLimit> limit = std::make_shared<ConnectionLimit>();
-    std::atomic<int64_t> down_until{0};  // milliseconds of the monotonic clock; 0 = up
-    std::atomic<uint32_t> failures{0};   // in a row
+    ServerHealth health;
     std::atomic<uint64_t> connects{0};
-    std::atomic<uint64_t> attempts{0};  // to connect
+    std::atomic<uint64_t> attempts{0};    // to connect
+    std::atomic<uint64_t> times_down{0};  // found by health checks
   };
 
   // `config` owns `backend`. Throws std::runtime_error if a TLS file can't be used. `previous` may be null.
   static std::shared_ptr<BackendServers> make(config::ConfigPtr config, const config::Backend& backend,
                                               const BackendServers* previous);
 
-  // Makes max_connections hold; separately, since a reload that fails must change nothing.
+  // Makes max_connections and health_check: off hold; separately, since a reload that fails must change
+  // nothing.
   void apply_limits() const;
 
   const config::Backend& config() const { return *backend_; }
   const net::ClientTls* tls() const { return tls_.get(); }  // null with tls: none
   const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
 
-  // The servers for a user in the order to try: his own, then (with failover) the others, those that are down
-  // last.
+  // The servers for a user in the order to try: his own, then (with failover) the others; first those that
+  // are up, then those that are passed over, then those that are down. None if all are down.
   std::vector<std::shared_ptr<Server>> candidates(std::string_view login_name, base::Instant now) const;
-  // Notes the outcome of connecting. A failed server is passed over for 1 s, doubling to 30 s, while others
-  // are up.
-  static void failed(Server& server, base::Instant now);
-  static void succeeded(Server& server);
-  static bool is_down(const Server& server, base::Instant now);
+  // Whether one of them takes a connection without making somebody else wait.
+  bool has_room(std::string_view login_name, base::Instant now) const;
+  // Notes the outcome of connecting to a server, for a client or to check it. The only place where a server's
+  // state changes, which is logged.
+  void failed(Server& server, base::Instant now, std::string_view reason) const;
+  void succeeded(Server& server, base::Instant now) const;
 
  private:
   config::ConfigPtr owner_;

@@ -62,7 +62,7 @@ Task<> start_tls(BackendConnection& connection, std::shared_ptr<BackendServers> 
   if (connection.greeted_preauth()) throw net::ConnectionLost(net::Side::kBackend, "PREAUTH before STARTTLS");
   auto reply = co_await connection.run("STARTTLS");
   if (!reply.ok()) throw net::ConnectionLost(net::Side::kBackend, "STARTTLS was refused: " + reply.text);
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): open_one() made it
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): connect_to() made it
   std::unique_ptr<net::TcpStream> tcp(static_cast<net::TcpStream*>(connection.take_stream().release()));
   auto tls = co_await wrap(std::move(tcp), std::move(servers), std::move(name), limit);
   connection.set_stream(std::move(tls));
@@ -80,13 +80,15 @@ std::optional<base::IpAddress> next_source(const config::Backend& backend, Backe
   return usable[server.attempts.fetch_add(1) % usable.size()];
 }
 
-Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
-                                                  std::shared_ptr<BackendServers> servers,
-                                                  std::shared_ptr<BackendServers::Server> server,
-                                                  Millis keepalive) {
+}  // namespace
+
+Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
+                                                    std::shared_ptr<BackendServers> servers,
+                                                    std::shared_ptr<BackendServers::Server> server,
+                                                    Millis limit, Millis keepalive) {
   const auto& backend = servers->config();
   net::ConnectOptions options;
-  options.limit = backend.connect_timeout;
+  options.limit = limit;
   options.keepalive = keepalive;
   options.source = next_source(backend, *server);
 
@@ -94,7 +96,7 @@ Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
   const auto name = tls_name(backend, server->endpoint);
   std::unique_ptr<net::Stream> stream;
   if (backend.tls == config::BackendTls::kImplicit) {
-    auto tls = co_await wrap(std::move(tcp), servers, name, backend.connect_timeout);
+    auto tls = co_await wrap(std::move(tcp), servers, name, limit);
     stream = std::move(tls);
   } else {
     stream = std::move(tcp);
@@ -102,41 +104,39 @@ Task<std::unique_ptr<BackendConnection>> open_one(net::EventLoop& loop,
   auto connection = std::make_unique<BackendConnection>(loop, std::move(stream), backend.command_timeout);
   // A server that greets and then says nothing is as good as down.
   async::Timer deadline(loop, [raw = connection.get()] { raw->abort("no answer after the greeting"); });
-  deadline.start(backend.connect_timeout);
-  co_await connection->greet(backend.connect_timeout);
+  deadline.start(limit);
+  co_await connection->greet(limit);
   if (connection->greeted_preauth())
     throw net::ConnectionLost(net::Side::kBackend, "PREAUTH: it is logged in as somebody");
-  if (backend.tls == config::BackendTls::kStarttls)
-    co_await start_tls(*connection, servers, name, backend.connect_timeout);
+  if (backend.tls == config::BackendTls::kStarttls) co_await start_tls(*connection, servers, name, limit);
   co_await learn_capabilities(*connection);
   connection->server = std::move(server);
   co_return connection;
 }
 
-}  // namespace
-
 Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
                                                          std::shared_ptr<BackendServers> servers,
                                                          std::string login_name, Millis keepalive) {
-  std::string problem = "no server";
+  std::string problem;
   const auto candidates = servers->candidates(login_name, loop.now());
+  if (candidates.empty()) problem = "down, as the health checks say";
   for (const auto& server : candidates) {
     auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
     std::unique_ptr<BackendConnection> connection;
     try {
-      connection = co_await open_one(loop, servers, server, keepalive);
+      connection = co_await connect_to(loop, servers, server, servers->config().connect_timeout, keepalive);
     } catch (const net::OutOfDescriptors& error) {
       throw BackendUnavailable(error.what());  // our failure, not the server's: it is not down
     } catch (const net::ConnectionLost& error) {
       problem = server->endpoint.to_string() + ": " + error.what();
     }
     if (connection) {
-      BackendServers::succeeded(*server);
+      servers->succeeded(*server, loop.now());
       connection->permit = std::move(permit);
       co_return connection;
     }
-    BackendServers::failed(*server, loop.now());
     base::log::warn("backend {}: {}", servers->config().name, problem);
+    servers->failed(*server, loop.now(), problem);
   }
   throw BackendUnavailable(problem);
 }

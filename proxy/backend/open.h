@@ -23,6 +23,13 @@ async::Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& 
                                                                 std::string login_name,
                                                                 base::Millis keepalive);
 
+// The same to this very server, whose place (max_connections) the caller has taken. `limit`: for each of
+// connecting, the TLS handshake, and what the server says then. Notes nothing. Throws net::ConnectionLost.
+async::Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
+                                                           std::shared_ptr<BackendServers> servers,
+                                                           std::shared_ptr<BackendServers::Server> server,
+                                                           base::Millis limit, base::Millis keepalive);
+
 enum class LoginVerdict : uint8_t {
   kAccepted,
   kRefused,  // the backend does not want this identity and secret

@@ -130,6 +130,10 @@ std::string IpAddress::to_string() const {
   return text.data();
 }
 
+std::string IpAddress::party() const {
+  return std::string(bytes_.begin(), is_v4() ? bytes_.end() : bytes_.begin() + 8);
+}
+
 std::optional<Network> Network::parse(std::string_view text) {
   const size_t slash = text.find('/');
   const std::string_view address_text = text.substr(0, slash);
@@ -148,6 +152,11 @@ std::optional<Network> Network::parse(std::string_view text) {
 
 bool Network::contains(const IpAddress& address) const {
   return mask(address.bytes(), prefix_) == address_.bytes();
+}
+
+bool any_contains(const std::vector<Network>& networks, const IpAddress& address) {
+  return std::any_of(networks.begin(), networks.end(),
+                     [&](const Network& network) { return network.contains(address); });
 }
 
 std::string Network::to_string() const {

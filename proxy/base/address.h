@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace imapmux::base {
 
@@ -33,6 +34,9 @@ class IpAddress {
   bool is_loopback() const;
   std::string to_string() const;
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+  // What limits and delays per address count by: an IPv4 address, or the /64 network of an IPv6 address,
+  // since whoever has one of its addresses has all of them. Octets; keys of both kinds are never equal.
+  std::string party() const;
   friend bool operator==(const IpAddress&, const IpAddress&) = default;
 
  private:
@@ -50,5 +54,7 @@ class Network {
   IpAddress address_;
   int prefix_ = 128;  // of the mapped address
 };
+
+bool any_contains(const std::vector<Network>& networks, const IpAddress& address);
 
 }  // namespace imapmux::base

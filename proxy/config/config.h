@@ -48,12 +48,20 @@ struct Listener {
   std::string client_ca;  // a PEM file: clients must show a certificate it signed; empty: none asked for
   TlsVersion min_protocol = TlsVersion::kTls12;
   PlaintextLogin allow_plaintext_login = PlaintextLogin::kLoopback;
+  std::vector<base::Network> proxy_protocol;  // peers that say by a PROXY header who the client is
 };
 
 struct MailboxAlias {
   std::string match;  // RE2
   std::string key;    // rewrite with \1 …
   std::string user;   // rewrite; empty: unchanged
+};
+
+struct HealthCheck {
+  base::Millis interval{10'000};
+  base::Millis timeout{5'000};
+  uint32_t fall = 3;  // failures in a row make a server be down
+  uint32_t rise = 2;  // successes in a row make it be up again
 };
 
 struct Backend {
@@ -90,7 +98,8 @@ struct Backend {
   std::vector<base::IpAddress> source_addresses;
   std::vector<std::string> shared_namespaces;
   std::vector<MailboxAlias> mailbox_aliases;
-  std::vector<std::string> hide_capabilities;  // upper case
+  std::vector<std::string> hide_capabilities;               // upper case
+  std::optional<HealthCheck> health_check = HealthCheck();  // nothing: off
 };
 
 // An entry of a users file.
@@ -119,6 +128,8 @@ struct ProtocolTrace {
 
 struct Limits {
   uint32_t max_clients = 10'000;
+  uint32_t max_clients_per_address = 100;       // 0 = no limit
+  uint32_t max_clients_per_user = 0;            // logged in; 0 = no limit
   std::vector<base::Network> trusted_networks;  // default 127.0.0.0/8
   uint64_t max_command_size = 64ULL * 1024;
   uint64_t max_message_size = 64ULL * 1024 * 1024;

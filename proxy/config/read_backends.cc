@@ -139,6 +139,27 @@ void read_yield_after(const Value& value, Backend& backend) {
     backend.yield_after = *duration;
 }
 
+constexpr std::array kHealthKeys = std::to_array<Key<HealthCheck>>({
+    {"interval", read_duration<&HealthCheck::interval, 100>, "duration", "10s", Reload::kApplies,
+     "How often a server is asked: it is connected to, greets, and is logged out of."},
+    {"timeout", read_duration<&HealthCheck::timeout>, "duration", "5s", Reload::kApplies,
+     "How long it may take for each of connecting, TLS, and its greeting."},
+    {"fall", read_integer<&HealthCheck::fall, 1, 100>, "1..100", "3", Reload::kApplies,
+     "A server that failed in so many intervals in a row is down. What clients meet counts, too."},
+    {"rise", read_integer<&HealthCheck::rise, 1, 100>, "1..100", "2", Reload::kApplies,
+     "After so many successes in a row it is up again."},
+});
+
+void read_health_check(const Value& value, Backend& backend) {
+  backend.health_check.reset();
+  if (value.is_scalar()) {
+    if (value.node().Scalar() != "off") value.error("must be a map, or off");
+    return;
+  }
+  HealthCheck check;
+  if (read_keys<HealthCheck>(value, kHealthKeys, check)) backend.health_check = check;
+}
+
 constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
     {"tls", read_choice<&Backend::tls, kBackendTlsChoices>, "none, starttls, implicit", "starttls",
      Reload::kApplies, "How TLS begins on connections to the servers."},
@@ -215,9 +236,9 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
      "Mailbox names that mean the same mailbox."},
     {"hide_capabilities", read_hidden, "list of capabilities", "[]", Reload::kApplies,
      "Extensions of the server that clients do not get to see."},
-    {"health_check", nullptr, "map of interval, timeout, fall, rise; or off",
-     "{interval: 10s, timeout: 5s, fall: 3, rise: 2}", Reload::kApplies,
-     "How servers without traffic are watched."},
+    {"health_check", read_health_check, "map, off", "{}", Reload::kApplies,
+     "How servers are watched that no traffic shows to work. A backend whose servers are all down refuses "
+     "logins at once."},
 });
 
 void check_tls(const Map& map, const Backend& backend) {
@@ -324,6 +345,7 @@ void append_backend_keys(std::vector<KeyInfo>& out) {
   append_keys<Backend>(kBackendKeys, "backends.NAME.", out);
   append_keys<Backend>(kLoginKeys, "backends.NAME.login.", out);
   append_keys<MailboxAlias>(kAliasKeys, "backends.NAME.mailbox_aliases[].", out);
+  append_keys<HealthCheck>(kHealthKeys, "backends.NAME.health_check.", out);
 }
 
 }  // namespace imapmux::config

@@ -39,8 +39,11 @@ void read_spool_directory(const Value& value, Limits& limits) {
 constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
     {"max_clients", read_integer<&Limits::max_clients, 1, 10'000'000>, "1..10000000", "10000",
      Reload::kApplies, "Beyond it clients get * BYE [UNAVAILABLE]. Each needs two file descriptors."},
-    {"max_clients_per_address", nullptr, "number", "100", Reload::kApplies, "The same per client address."},
-    {"max_clients_per_user", nullptr, "number", "0", Reload::kApplies, "The same per user; 0: no limit."},
+    {"max_clients_per_address", read_integer<&Limits::max_clients_per_address, 0, 10'000'000>, "0..10000000",
+     "100", Reload::kApplies,
+     "The same per client address; an IPv6 client counts by its /64 network. 0: no limit."},
+    {"max_clients_per_user", read_integer<&Limits::max_clients_per_user, 0, 10'000'000>, "0..10000000", "0",
+     Reload::kApplies, "How many clients of one user may be logged in; beyond it NO [LIMIT]. 0: no limit."},
     {"trusted_networks", read_networks<&Limits::trusted_networks>, "list of networks", "[127.0.0.0/8]",
      Reload::kApplies, "Webmail hosts: exempt from limits and delays per address."},
     {"max_command_size", read_size<&Limits::max_command_size, kKiB, 16 * kMiB>, "size", "64KiB",

@@ -100,8 +100,10 @@ constexpr std::array kListenerKeys = std::to_array<Key<Listener>>({
     {"allow_plaintext_login", read_choice<&Listener::allow_plaintext_login, kPlaintextLoginChoices>,
      "never, loopback, always", "(loopback; with tls: none always)", Reload::kApplies,
      "Who may log in before STARTTLS."},
-    {"proxy_protocol", nullptr, "list of networks", "[]", Reload::kApplies,
-     "From whom a PROXY header is demanded."},
+    {"proxy_protocol", read_networks<&Listener::proxy_protocol>, "list of networks", "[]", Reload::kApplies,
+     "The proxies in front: from them a PROXY header (version 1 or 2) is demanded, and its address counts "
+     "for "
+     "everything. From all others none is taken."},
 });
 
 void check_without_tls(const Map& map, Listener& listener) {
@@ -161,6 +163,9 @@ void read_listener(const Value& value, Config& config) {
   if (listener.name.empty()) listener.name = listener.bind.to_string();
   if (map->find("mode") != nullptr && !listener.bind.is_unix()) {
     map->near("mode").error_at_name("has a meaning for unix sockets only");
+  }
+  if (!listener.proxy_protocol.empty() && listener.bind.is_unix()) {
+    map->near("proxy_protocol").error_at_name("has no meaning for unix sockets, whose peers have no address");
   }
   if (listener.tls == ListenerTls::kNone)
     check_without_tls(*map, listener);

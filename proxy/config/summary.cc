@@ -26,6 +26,11 @@ std::string describe(const Listener& listener) {
         fmt::format("plaintext login {}", name_of(listener.allow_plaintext_login, kPlaintextLoginChoices)));
   }
   if (!listener.client_ca.empty()) facts.emplace_back("client certificates");
+  if (!listener.proxy_protocol.empty()) {
+    std::vector<std::string> proxies;
+    for (const base::Network& network : listener.proxy_protocol) proxies.push_back(network.to_string());
+    facts.push_back("PROXY header from " + joined(proxies, " "));
+  }
   return fmt::format("  {}: {}, {}", listener.name, listener.bind.to_string(), joined(facts, ", "));
 }
 

@@ -29,6 +29,37 @@ void Account::pass_on(uint32_t most) {
   if (used_ < most) freed_.notify_one();
 }
 
+async::Task<Account::Check> Account::begin_check(std::shared_ptr<Account> account,
+                                                 async::Scheduler& scheduler, Rank rank, base::Millis limit,
+                                                 std::function<bool()> give_up) {
+  auto& mine = rank == Rank::kKnown ? account->known_ : account->strangers_;
+  const auto deadline = scheduler.now() + limit;
+  for (bool first_in_line = mine.empty();; first_in_line = true) {
+    const bool passed = rank == Rank::kStranger && !account->known_.empty();
+    if (first_in_line && !passed && !account->checking_) co_return Check(account);
+    const auto left = std::chrono::duration_cast<base::Millis>(deadline - scheduler.now());
+    if (left.count() <= 0 || give_up()) {
+      account->next_check();
+      co_return Check();
+    }
+    try {
+      co_await mine.wait_for(left);
+    } catch (const async::Cancelled&) {
+      account->next_check();
+      throw;
+    }
+  }
+}
+
+void Account::next_check() {
+  if (checking_) return;
+  if (known_.empty()) {
+    strangers_.notify_one();
+  } else {
+    known_.notify_one();
+  }
+}
+
 std::shared_ptr<Account> Accounts::get(const std::string& backend, const std::string& login_name) {
   std::string key = backend + '\0' + login_name;
   auto& entry = accounts_[key];

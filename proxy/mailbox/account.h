@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "async/wait.h"
+#include "base/intrusive_list.h"
 
 namespace imapmux::mailbox {
 
@@ -19,6 +20,16 @@ class Account {
       : backend_(std::move(backend)), login_name_(std::move(login_name)) {}
   Account(const Account&) = delete;
   Account& operator=(const Account&) = delete;
+
+  // Who wants to know when a place has become free.
+  class Watcher : public base::ListNode {
+   public:
+    virtual void on_place_free() noexcept = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+  void watch(Watcher& watcher) { watchers_.push_back(watcher); }
 
   // One of the K places for a backend connection; given back when it is destroyed, which may be after the
   // session.
@@ -35,6 +46,7 @@ class Account {
       if (!of_) return;
       --of_->used_;
       of_->freed_.notify_one();
+      of_->watchers_.for_each([](Watcher& watcher) { watcher.on_place_free(); });
     }
     explicit operator bool() const { return of_ != nullptr; }
 
@@ -46,7 +58,39 @@ class Account {
   // if `give_up` says so after stop_waiting() (the client has gone).
   static async::Task<Slot> take_slot(std::shared_ptr<Account> account, async::Scheduler& scheduler,
                                      uint32_t most, base::Millis limit, std::function<bool()> give_up);
-  void stop_waiting() { freed_.notify_all(); }
+  // The right to have a credential verified by the backend: one at a time, so that those who guess take one
+  // place at most.
+  class Check {
+   public:
+    Check() = default;
+    explicit Check(std::shared_ptr<Account> of) : of_(std::move(of)) { of_->checking_ = true; }
+    Check(Check&&) = default;
+    Check& operator=(Check&& other) noexcept {
+      std::swap(of_, other.of_);
+      return *this;
+    }
+    ~Check() { end(); }
+    void end() {
+      if (!of_) return;
+      of_->checking_ = false;
+      of_->next_check();
+      of_.reset();
+    }
+    explicit operator bool() const { return of_ != nullptr; }
+
+   private:
+    std::shared_ptr<Account> of_;
+  };
+  // Who comes from where somebody succeeded before goes before strangers.
+  enum class Rank : uint8_t { kKnown, kStranger };
+  // Waits for it for at most `limit`; empty if it did not come, or if `give_up` says so.
+  static async::Task<Check> begin_check(std::shared_ptr<Account> account, async::Scheduler& scheduler,
+                                        Rank rank, base::Millis limit, std::function<bool()> give_up);
+  void stop_waiting() {
+    freed_.notify_all();
+    known_.notify_all();
+    strangers_.notify_all();
+  }
 
   const std::string& backend() const { return backend_; }
   const std::string& login_name() const { return login_name_; }
@@ -56,11 +100,16 @@ class Account {
   // A wake-up that was meant for one who gave up goes on to the next. Only where a place is free: who is
   // woken for nothing loses its place in the line.
   void pass_on(uint32_t most);
+  void next_check();
 
   std::string backend_;
   std::string login_name_;
   uint32_t used_ = 0;
   async::WaitList freed_;
+  base::IntrusiveList<Watcher> watchers_;
+  bool checking_ = false;
+  async::WaitList known_;  // who wait for a check
+  async::WaitList strangers_;
 };
 
 // The accounts of one worker.

@@ -5,6 +5,7 @@
 
 #include "backend/open.h"
 #include "base/log.h"
+#include "mailbox/shared_accounts.h"
 #include "wire/mailbox_name.h"
 
 namespace imapmux::mailbox {
@@ -18,6 +19,8 @@ constexpr Millis kLogoutLimit{2'000};
 // For a server that is still busy with what a vanished client had asked for: until it has closed, it may be
 // in the mailbox.
 constexpr Millis kBusyLimit{30'000};
+constexpr Millis kLookAgain{100};
+constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
 // A party of one question, whose untagged answers it keeps.
@@ -60,27 +63,33 @@ class NotifyAtEnd {
 
 }  // namespace
 
-SharedAccount::RoomWish::RoomWish(SharedAccount& account) : account_(account) {
+SharedAccount::RoomWish::RoomWish(SharedAccount& account, Manner manner)
+    : account_(account), manner_(manner) {
   ++account_.room_wishes_;
+  if (manner_ == Manner::kInsisting) ++account_.insisting_;
   account_.make_room();
 }
 
 SharedAccount::RoomWish::~RoomWish() {
   --account_.room_wishes_;
+  if (manner_ == Manner::kInsisting) --account_.insisting_;
   account_.changed();
 }
 
-SharedAccount::SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
+SharedAccount::SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
                              std::shared_ptr<backend::BackendServers> servers, std::string login_name,
                              Kind kind)
-    : workplace_(workplace),
+    : accounts_(accounts),
+      workplace_(workplace),
       kind_(kind),
       id_(workplace.next_holder()),
       places_(std::move(places)),
       servers_(std::move(servers)),
       login_name_(std::move(login_name)),
       credentials_(config().credential_ttl),
-      tasks_(workplace.scheduler()) {}
+      tasks_(workplace.scheduler()) {
+  places_->watch(*this);
+}
 
 // They leave their connections, which is news for those who wait: for nobody, but the list must be there.
 SharedAccount::~SharedAccount() {
@@ -126,7 +135,7 @@ Task<> SharedAccount::live() {
   mailboxes_.clear();
   connections_.clear();
   lost_.clear();
-  credential_.reset();
+  proven_.clear();
   session_place_ = Account::Slot();
 }
 
@@ -149,80 +158,6 @@ void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
   credentials_.set_ttl(config().credential_ttl);
 }
 
-void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
-                          auth::Credential credential) {
-  // The secret is kept only where it is needed to connect again.
-  if (config().master_user.empty()) credential_ = std::move(credential);
-  if (kind_ == Kind::kPrivate) {
-    session_place_ = std::move(place);
-    place = Account::Slot(places_);
-  }
-  add(std::move(connection), std::move(place));
-}
-
-void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place) {
-  capabilities_ = connection->capabilities();
-  SharedConnection::Owner& owner = *this;
-  auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
-  connections_.push_back(shared);
-  shared->begin();
-  changed();
-}
-
-uint32_t SharedAccount::most_connections() const {
-  return kind_ == Kind::kPrivate ? 1 : config().connections_per_user;
-}
-
-bool SharedAccount::can_open() const {
-  const uint32_t most = most_connections();
-  const bool can_log_in = credential_ || !config().master_user.empty();
-  return !closing_ && !opening_ && can_log_in && room_wishes_ == 0 &&
-         back_off_.may_try(workplace_.scheduler().now()) && (most == 0 || places_->used() < most);
-}
-
-void SharedAccount::open_another() {
-  opening_ = true;
-  tasks_.spawn(open(Account::Slot(places_)));
-}
-
-// In the account's scope: a login that has begun is finished, whoever has asked for it.
-Task<> SharedAccount::open(Account::Slot place) {
-  const auto servers = servers_;  // a reload may replace them meanwhile
-  const auto& backend = servers->config();
-  std::string problem;
-  refused_ = false;
-  std::unique_ptr<backend::BackendConnection> connection;
-  try {
-    connection = co_await workplace_.connect(servers, login_name_);
-    backend::LoginOutcome outcome;
-    if (backend.master_user.empty()) {
-      const auto credential = credential_->clone();
-      outcome = co_await backend::log_in(*connection, backend, credential, login_name_);
-    } else {
-      outcome = co_await backend::log_in_as_master(*connection, backend, login_name_);
-    }
-    workplace_.wipe_buffers();
-    refused_ = outcome.verdict != backend::LoginVerdict::kAccepted;
-    if (refused_) problem = "refused: " + outcome.reply.text;
-  } catch (const backend::BackendUnavailable& error) {
-    problem = error.what();
-  } catch (const net::ConnectionLost& lost) {
-    problem = lost.what();
-  }
-  if (problem.empty()) {
-    back_off_.succeeded();
-    add(std::move(connection), std::move(place));
-  } else {
-    back_off_.failed(workplace_.scheduler().now(), std::hash<std::string>()(login_name_));
-    base::log::warn("backend {}: no further connection for {}: {}", backend.name, login_name_, problem);
-    if (connection) co_await connection->close(kLogoutLimit);
-  }
-  opening_ = false;
-  opening_problem_ = problem;
-  ++openings_;
-  changed();
-}
-
 void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection, Millis busy) {
   std::erase(connections_, connection);
   ++closing_connections_;
@@ -241,6 +176,7 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
   std::shared_ptr<SharedMailbox> best;
   for (const auto& [key, mailbox] : mailboxes_) {
     if (!mailbox->attached() || mailbox.get() == except || !mailbox->can_be_suspended()) continue;
+    if (mailbox->connection().retiring()) continue;
     if (manner == Manner::kGentle && mailbox->in_use() && !mailbox->resting()) continue;
     if (!best ||
         std::pair(mailbox->in_use(), mailbox->last_used()) < std::pair(best->in_use(), best->last_used()))
@@ -258,7 +194,9 @@ void SharedAccount::make_room() {
     dismiss(connection, kLogoutLimit);
     return;
   }
-  if (const auto victim = idle_longest(Manner::kInsisting, nullptr)) victim->give_connection();
+  if (insisting_ == 0) return;
+  const auto victim = idle_longest(Manner::kInsisting, nullptr);
+  if (victim && victim->connection().available()) victim->give_connection();
 }
 
 Task<> SharedAccount::wait_for_change(base::Instant deadline) {
@@ -274,17 +212,17 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
   for (;;) {
     std::shared_ptr<SharedConnection> best;
     for (const auto& connection : connections_) {
-      if (connection->lost()) continue;
+      if (connection->lost() || connection->retiring()) continue;
       const auto rank = [](const SharedConnection& one) {
         return std::tuple(!one.available(), one.waiting(), one.attached());
       };
       if (!best || rank(*connection) < rank(*best)) best = connection;
     }
     // As few connections as will do: another one is opened only when all are busy.
-    if (best && (best->available() || !(can_open() || opening_))) co_return Found{best, {}};
-    if (can_open() && (!best || openings_ == before)) open_another();
+    const bool may_open = can_open() && (!best || has_room());
+    if (best && (best->available() || !(may_open || opening_))) co_return Found{best, {}};
+    if (may_open && (!best || openings_ == before)) open_another();
     if (best && !opening_) co_return Found{best, {}};
-    if (openings_ > before && refused_ && !opening_) co_return Found{nullptr, std::string(kUnreachable)};
     if (closing_ || workplace_.scheduler().now() >= deadline)
       co_return Found{best, best ? ""
                             : opening_problem_.empty()
@@ -298,30 +236,34 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
 Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner,
                                                          std::function<bool()> give_up) {
   const auto began = workplace_.scheduler().now();
-  const auto deadline = began + config().lease_wait;
+  const auto deadline = began + config().backend_wait;
   const uint64_t before = openings_;
   Wish wish;
   wishes_.push_back(wish);
   // The next one's turn has come when this one has found something, or given up.
   const NotifyAtEnd next(changed_);
   std::shared_ptr<SharedMailbox> victim;
-  const Found none{nullptr, "NO [LIMIT] Too many mailboxes are open"};
+  const Found none{nullptr, std::string(kNoneFree)};
   for (;;) {
     if (&wishes_.front() == &wish) {
       std::shared_ptr<SharedConnection> unattached;
       for (const auto& connection : connections_)
-        if (!connection->lost() && !connection->attached() && (!unattached || connection->free()))
+        if (!connection->lost() && !connection->retiring() && !connection->attached() &&
+            (!unattached || connection->free()))
           unattached = connection;
-      if (unattached && room_wishes_ == 0) co_return Found{unattached, {}};
+      if (unattached && insisting_ == 0) co_return Found{unattached, {}};
       if (give_up()) {
         // Whoever was to make room need not.
         if (victim) victim->keep_connection();
         co_return none;
       }
-      if (can_open()) open_another();
+      // Where the server is full (max_connections), rather another mailbox of the user's gives way than
+      // another user.
+      const bool room = has_room() || (manner == Manner::kInsisting && !idle_longest(manner, &mailbox));
+      if (can_open() && room) open_another();
       const bool failed = openings_ > before && !opening_problem_.empty() && !opening_;
       const bool waited = workplace_.scheduler().now() >= began + config().backend_wait;
-      if (failed && (refused_ || waited || manner == Manner::kGentle))
+      if (failed && (waited || manner == Manner::kGentle))
         co_return Found{nullptr, std::string(kUnreachable)};
       if (!opening_) {
         const auto next_victim = idle_longest(manner, &mailbox);
@@ -336,7 +278,8 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       co_return none;
     }
     if (closing_ || workplace_.scheduler().now() >= deadline) co_return none;
-    co_await wait_for_change(deadline);
+    const auto look_again = workplace_.scheduler().now() + std::max(config().min_hold, kLookAgain);
+    co_await wait_for_change(std::min(deadline, look_again));
   }
 }
 
@@ -424,14 +367,54 @@ void SharedAccount::on_connection_lost(SharedConnection& connection, const std::
 }
 
 void SharedAccount::run() {
-  for (const auto& connection : lost_) connection->bury();
+  for (const auto& connection : lost_) connection->give_up();
   lost_.clear();
+  dismiss_retired();
   changed();
 }
 
-void SharedAccount::on_connection_free() noexcept {
+void SharedAccount::on_connection_free(SharedConnection& connection) noexcept {
   if (room_wishes_ > 0) make_room();
+  const auto* server = connection.server();
+  if (server && server->limit->wants_room()) accounts_.make_room(server->limit);
+  if (connection.retiring()) workplace_.scheduler().make_ready(*this);
   changed();
+}
+
+SharedMailbox* SharedAccount::mailbox_on(const SharedConnection& connection) const {
+  for (const auto& [key, mailbox] : mailboxes_)
+    if (mailbox->shared_connection().get() == &connection) return mailbox.get();
+  return nullptr;
+}
+
+std::shared_ptr<SharedConnection> SharedAccount::spare_connection(const backend::ConnectionLimit& limit,
+                                                                  Spare kind) const {
+  std::shared_ptr<SharedConnection> best;
+  for (const auto& connection : connections_) {
+    const auto* server = connection->server();
+    if (!server || server->limit.get() != &limit || connection->lost() || connection->retiring()) continue;
+    if (workplace_.scheduler().now() - connection->opened_at() < config().min_hold) continue;
+    if (kind == Spare::kIdle && !connection->available()) continue;
+    const auto* mailbox = mailbox_on(*connection);
+    if (mailbox && !mailbox->can_be_suspended()) continue;
+    if (!best || connection->last_used() < best->last_used()) best = connection;
+  }
+  return best;
+}
+
+void SharedAccount::retire(const std::shared_ptr<SharedConnection>& connection,
+                           std::shared_ptr<void> until_closed) {
+  base::log::debug("backend {}: a connection of {} is closed for others", config().name, login_name_);
+  connection->retire(std::move(until_closed));
+  if (auto* mailbox = mailbox_on(*connection)) mailbox->give_connection();
+  workplace_.scheduler().make_ready(*this);
+}
+
+void SharedAccount::dismiss_retired() {
+  const auto all = connections_;
+  for (const auto& connection : all)
+    if (connection->retiring() && connection->free() && !connection->attached())
+      dismiss(connection, kLogoutLimit);
 }
 
 void SharedAccount::on_alert(std::string_view line) noexcept {

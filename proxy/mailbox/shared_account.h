@@ -6,6 +6,7 @@
 // of the backend. Sessions are members meanwhile.
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,10 @@ namespace imapmux::mailbox {
 // A session of the account.
 class Member : public base::ListNode {
  public:
+  // What it logged in with.
+  virtual const auth::CredentialCache::Digest& credential() const noexcept = 0;
+  // The backend does not accept that any more.
+  virtual void on_credential_refused() noexcept = 0;
   // RFC 3501, 7.1: to be shown to the user. A whole untagged response.
   virtual void on_alert(std::string_view line) noexcept = 0;
 
@@ -34,12 +39,16 @@ class Member : public base::ListNode {
   ~Member() = default;
 };
 
-class SharedAccount final : private SharedConnection::Owner, private async::ReadyNode {
+class SharedAccounts;
+
+class SharedAccount final : private SharedConnection::Owner,
+                            private async::ReadyNode,
+                            private Account::Watcher {
  public:
   // Whose it is: all sessions' of the user, or one session's, who shares nothing.
   enum class Kind : uint8_t { kShared, kPrivate };
   // `places`: for its connections. Of a private one nobody else takes any.
-  SharedAccount(Workplace& workplace, std::shared_ptr<Account> places,
+  SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
                 std::shared_ptr<backend::BackendServers> servers, std::string login_name, Kind kind);
   ~SharedAccount();
 
@@ -58,18 +67,24 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   // A login of its own verified this credential: the connection stays. `place`: one of the user's K; a
   // private account keeps it for all of its life, also while it has no connection.
   void adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
-             auth::Credential credential);
+             auth::Credential credential, const auth::CredentialCache::Digest& digest);
+  // The backend takes no more connections of the user than there are: none is asked for, for a while.
+  void no_slot();
+  // K, or what the backend was found to allow; 0: no limit.
+  uint32_t most_connections() const;
+  enum class Manner : uint8_t { kGentle, kInsisting };
   // Somebody waits for one of the K places to verify a credential: a connection that nobody needs is closed,
-  // else that of the mailbox idle longest.
+  // else, if he insists, that of the mailbox idle longest.
   class RoomWish {
    public:
-    explicit RoomWish(SharedAccount& account);
+    RoomWish(SharedAccount& account, Manner manner);
     ~RoomWish();
     RoomWish(const RoomWish&) = delete;
     RoomWish& operator=(const RoomWish&) = delete;
 
    private:
     SharedAccount& account_;
+    const Manner manner_;
   };
 
   // What was found, or why not, fit behind a tag.
@@ -80,9 +95,14 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   // A connection for a command that needs no mailbox open; its turn is the caller's to ask for.
   async::Task<Found> connection_for_command();
   // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is
-  // disturbed. `give_up` is asked after every change().
-  enum class Manner : uint8_t { kGentle, kInsisting };
+  // disturbed. `give_up` is asked after every change(), and every `min_hold`.
   async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner, std::function<bool()> give_up);
+  // For other users (max_connections): the connection of this server that is missed least. Idle: nobody
+  // asks for anything on it. Not one that was opened a moment (`min_hold`) ago. Null: there is none.
+  enum class Spare : uint8_t { kIdle, kBusy };
+  std::shared_ptr<SharedConnection> spare_connection(const backend::ConnectionLimit& limit, Spare kind) const;
+  // It is closed as soon as what is under way on it is done.
+  void retire(const std::shared_ptr<SharedConnection>& connection, std::shared_ptr<void> until_closed);
   // A party is going.
   void leave_connections(Party& party);
 
@@ -121,19 +141,35 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   async::TaskScope& tasks() override { return tasks_; }
   base::Millis min_hold() const override { return config().min_hold; }
   void on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept override;
-  void on_connection_free() noexcept override;
+  void on_connection_free(SharedConnection& connection) noexcept override;
+  void on_place_free() noexcept override { changed(); }
   void on_alert(std::string_view line) noexcept override;
   void run() override;  // frees what was lost
 
   struct Wish : base::ListNode {};
+  // A credential that the backend has accepted, to connect with.
+  struct Proven {
+    auth::CredentialCache::Digest digest;
+    auth::Credential credential;
+    bool refused = false;  // since the last connection was opened
+  };
 
   void add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place);
-  uint32_t most_connections() const;
   base::Millis linger() const;
   bool can_open() const;
+  bool has_room() const { return servers_->has_room(login_name_, workplace_.scheduler().now()); }
   async::Task<> wait_for_change(base::Instant deadline);
   void open_another();
   async::Task<> open(Account::Slot place);
+  struct Attempt {
+    std::unique_ptr<backend::BackendConnection> connection;
+    std::optional<backend::LoginVerdict> verdict;  // none: it did not come to that
+    auth::CredentialCache::Digest digest{};        // of what was tried
+    std::string problem;
+  };
+  async::Task<Attempt> attempt_to_open(std::shared_ptr<backend::BackendServers> servers);
+  bool mark_refused(const auth::CredentialCache::Digest& digest);
+  void drop_refused();
   // `busy`: how long a server may be at work before it closes.
   void dismiss(std::shared_ptr<SharedConnection> connection, base::Millis busy);
   async::Task<> close_one(std::shared_ptr<SharedConnection> connection, base::Millis busy);
@@ -142,6 +178,10 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   std::shared_ptr<SharedMailbox> idle_longest(Manner manner, const SharedMailbox* except) const;
   bool needed() const;
 
+  SharedMailbox* mailbox_on(const SharedConnection& connection) const;
+  void dismiss_retired();
+
+  SharedAccounts& accounts_;
   Workplace& workplace_;
   const Kind kind_;
   const AccountId id_;
@@ -150,7 +190,10 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   std::shared_ptr<backend::BackendServers> servers_;
   const std::string login_name_;
   auth::CredentialCache credentials_;
-  std::optional<auth::Credential> credential_;  // to connect with
+  std::list<Proven> proven_;                    // the latest first
+  std::optional<base::Instant> refused_since_;  // nothing that was proven is accepted
+  uint32_t lowered_to_ = 0;                     // instead of K
+  base::Instant lowered_until_{};
   backend::Capabilities capabilities_;
   std::vector<std::shared_ptr<SharedConnection>> connections_;
   std::vector<std::shared_ptr<SharedConnection>> lost_;
@@ -162,9 +205,9 @@ class SharedAccount final : private SharedConnection::Owner, private async::Read
   bool opening_ = false;
   uint64_t openings_ = 0;  // that have ended
   std::string opening_problem_;
-  bool refused_ = false;  // the last opening: the server was there, and did not want the user
   BackOff back_off_;
   size_t room_wishes_ = 0;
+  size_t insisting_ = 0;  // of them
   size_t closing_connections_ = 0;
   bool copying_ = false;
   bool subscribing_ = false;

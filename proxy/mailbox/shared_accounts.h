@@ -12,7 +12,9 @@ namespace imapmux::mailbox {
 
 class SharedAccounts {
  public:
-  explicit SharedAccounts(Workplace& workplace) : workplace_(workplace), lives_(workplace.scheduler()) {}
+  explicit SharedAccounts(Workplace& workplace)
+      : workplace_(workplace), lives_(workplace.scheduler()), making_room_(workplace.scheduler()) {}
+  ~SharedAccounts();
   SharedAccounts(const SharedAccounts&) = delete;
   SharedAccounts& operator=(const SharedAccounts&) = delete;
 
@@ -28,6 +30,10 @@ class SharedAccounts {
   // One that is shared with nobody: find() does not know it. A session joins it at once.
   std::shared_ptr<SharedAccount> make_private(std::shared_ptr<backend::BackendServers> servers,
                                               const std::string& login_name);
+  // A connection was opened: it may be wanted for others (max_connections).
+  void opened(const std::shared_ptr<backend::ConnectionLimit>& limit);
+  // The connection idle longest is closed, if somebody waits for one.
+  void make_room(const std::shared_ptr<backend::ConnectionLimit>& limit);
   // Logs out everywhere; for when no session is left.
   async::Task<> close_all();
   template <class F>
@@ -40,11 +46,15 @@ class SharedAccounts {
                              const auth::CredentialCache::Digest& credential);
   void begin(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> live(std::string name, std::shared_ptr<SharedAccount> account);
+  async::Task<> keep_making_room(std::shared_ptr<backend::ConnectionLimit> limit);
+  bool close_one(const std::shared_ptr<backend::ConnectionLimit>& limit, SharedAccount::Spare kind);
 
   Workplace& workplace_;
   std::map<std::string, std::shared_ptr<SharedAccount>> accounts_;
   uint64_t private_ones_ = 0;  // so far
   async::TaskScope lives_;
+  std::map<std::shared_ptr<backend::ConnectionLimit>, bool> limits_;  // and whether room is being made
+  async::TaskScope making_room_;
 };
 
 }  // namespace imapmux::mailbox

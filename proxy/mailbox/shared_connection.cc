@@ -94,7 +94,7 @@ const std::string SharedConnection::kClosing = "it is being closed";
 SharedConnection::SharedConnection(Owner& owner, std::unique_ptr<backend::BackendConnection> connection,
                                    Account::Slot place)
     : owner_(owner), connection_(std::move(connection)), place_(std::move(place)) {
-  last_used_ = owner_.tasks().scheduler().now();
+  opened_at_ = last_used_ = owner_.tasks().scheduler().now();
 }
 
 SharedConnection::~SharedConnection() {
@@ -130,6 +130,8 @@ void SharedConnection::give_turn(Party& party) {
 
 bool SharedConnection::try_turn(Party& party) {
   if (lost()) return false;
+  // Answered before it was complete: what comes now would become a part of its literal.
+  if (flights_.empty() && holds_ == 0 && connection_->mid_command()) return false;
   const bool idle = holds_ == 0 && flights_.empty();
   const bool mine = party_ == &party && !idle;
   if (mine ? turn_over() : !idle || !waiting_.empty()) return false;
@@ -153,7 +155,11 @@ void SharedConnection::end(Party& party) {
 }
 
 void SharedConnection::pass_on() {
-  if (holds_ > 0 || !flights_.empty() || lost()) return;
+  if (holds_ > 0 || !flights_.empty() || lost() || connection_->mid_command()) return;
+  if (const auto why = connection_->why_not_reusable(); !why.empty()) {
+    abort(std::string(why));
+    return;
+  }
   last_used_ = owner_.tasks().scheduler().now();
   connection_->resume();  // a client that reads slowly holds nobody up who comes behind it
   if (auto* next = waiting_.pop_front()) {
@@ -164,7 +170,7 @@ void SharedConnection::pass_on() {
     return;
   }
   party_ = nullptr;  // who is done may go without a word
-  owner_.on_connection_free();
+  owner_.on_connection_free(*this);
 }
 
 SharedConnection::Flight& SharedConnection::take_off(Party& party, backend::Completion& completion) {
@@ -240,6 +246,7 @@ Task<> SharedConnection::ship(std::shared_ptr<SharedConnection> self, std::strin
       }
     }
     self->connection_->command_completed();
+    self->pass_on();
   } catch (const net::ConnectionLost&) {
     co_return;  // whoever waits for the answer is told
   }
@@ -293,9 +300,17 @@ Task<> SharedConnection::outlast(std::shared_ptr<SharedConnection> self) {
   }
 }
 
+void SharedConnection::give_up() {
+  connection_->abort();
+  connection_->take_stream().reset();
+  connection_->permit = {};
+  place_ = {};
+  retiring_.reset();
+}
+
 void SharedConnection::attach(Attachment* attachment) {
   attachment_ = attachment;
-  if (!attachment) owner_.on_connection_free();
+  if (!attachment) owner_.on_connection_free(*this);
 }
 
 Task<> SharedConnection::close(Millis limit, Millis busy) {
@@ -305,13 +320,6 @@ Task<> SharedConnection::close(Millis limit, Millis busy) {
   drained_.notify_all();
   while (auto* waiter = waiting_.pop_front()) waiter->decided.set();
   co_await connection_->close(limit, busy);
-}
-
-void SharedConnection::bury() {
-  connection_->abort();
-  connection_->take_stream().reset();
-  connection_->permit = {};
-  place_ = {};
 }
 
 void SharedConnection::on_untagged(const wire::Response& response,

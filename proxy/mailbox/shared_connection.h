@@ -82,7 +82,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
     virtual base::Millis min_hold() const = 0;
     virtual void on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept = 0;
     // It has become free, or free of its mailbox.
-    virtual void on_connection_free() noexcept = 0;
+    virtual void on_connection_free(SharedConnection& connection) noexcept = 0;
     virtual void on_alert(std::string_view line) noexcept = 0;
 
    protected:
@@ -101,7 +101,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   async::Task<bool> turn(Party& party);
   void end(Party& party);
   // Free: nobody's turn, nobody waiting.
-  bool free() const { return !lost() && holds_ == 0 && flights_.empty() && waiting_.empty(); }
+  bool free() const {
+    return !lost() && holds_ == 0 && flights_.empty() && waiting_.empty() && !connection_->mid_command();
+  }
   // The same, or its party only idles and gives way at once.
   bool available() const { return free() || (resting_ && !lost() && waiting_.empty()); }
   void rest(bool resting) { resting_ = resting; }
@@ -140,9 +142,14 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   void pause() { connection_->pause(); }
   void resume() { connection_->resume(); }
   void abort(const std::string& reason) { connection_->abort(reason); }
-  // It was lost: its socket is closed and its places are given back, whoever still knows it. Not from inside
-  // its callback.
-  void bury();
+  // It is lost: its socket and its places (K, max_connections) go at once, whoever still refers to it.
+  void give_up();
+  // It is to be closed for others' sake as soon as nothing needs it: nobody new gets it, and `until_closed`
+  // lasts that long.
+  void retire(std::shared_ptr<void> until_closed) { retiring_ = std::move(until_closed); }
+  bool retiring() const { return retiring_ != nullptr; }
+  base::Instant opened_at() const { return opened_at_; }
+  const backend::BackendServers::Server* server() const { return connection_->server.get(); }
   // LOGOUT; see BackendConnection::close(). Nobody gets a turn any more.
   async::Task<> close(base::Millis limit, base::Millis busy);
   backend::BackendConnection& backend() { return *connection_; }
@@ -193,6 +200,8 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   Party* reader_ = nullptr;  // who gets the rest of the response that has begun
   bool closing_ = false;
   bool resting_ = false;
+  std::shared_ptr<void> retiring_;
+  base::Instant opened_at_{};
   size_t holds_ = 0;
   size_t commands_ = 0;  // of this turn
   size_t octets_ = 0;

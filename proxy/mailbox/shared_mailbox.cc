@@ -205,14 +205,18 @@ bool SharedMailbox::may_yield() const {
   return attached_ && yields_ && wanted_since_ && (yielding_ || now() >= yields_at());
 }
 
+bool SharedMailbox::gives_connection() const {
+  return connection_wanted_ || (connection_ && connection_->retiring());
+}
+
 bool SharedMailbox::may_let_go() const {
-  return set_aside() || connection_wanted_ || may_yield() ||
+  return set_aside() || gives_connection() || may_yield() ||
          (!in_use() && polls_.empty() && now() - alone_since_ >= config().linger);
 }
 
 bool SharedMailbox::must_let_go() const {
   if (!may_let_go()) return false;
-  if (set_aside() || !connection_wanted_ || may_yield()) return true;
+  if (set_aside() || !gives_connection() || may_yield()) return true;
   const bool busy = !opens_.empty() || !polls_.empty() || !connection_->free();
   return !busy || now() - attached_since_ >= config().min_hold;
 }
@@ -240,7 +244,7 @@ Millis SharedMailbox::until_next_step() const {
   const auto at = [&](base::Instant when) { next = std::min(next, when); };
   if (anybody_idles()) at(last_visit_ + (attached_ ? Millis(0) : visit_pause_) + config().poll_interval);
   if (attached_) {
-    if (connection_wanted_) at(attached_since_ + config().min_hold);
+    if (gives_connection()) at(attached_since_ + config().min_hold);
     if (yields_ && wanted_since_) at(yields_at());
     if (!in_use()) at(alone_since_ + config().linger);
     if (flags_due_) at(*flags_due_);
@@ -272,7 +276,8 @@ Task<> SharedMailbox::look_after() {
   opens_.for_each([&](Opening& opening) {
     if (opening.wanted != Wanted::kSelected || attached_for_writing()) opens.push_back(opening);
   });
-  const TellAll opened(opens, [](Opening& opening) { opening.decide(std::nullopt); });
+  // Where the connection is lost in the middle, they wait for the next one.
+  const TellAll undecided(opens, [this](Opening& opening) { opens_.push_back(opening); });
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
     if (writing_may_be_back() || (table_.exists() == 0 && kind == Poll::kNoop)) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
@@ -288,6 +293,7 @@ Task<> SharedMailbox::look_after() {
   co_await learn_what_is_new(connection);
   if (flags_are_due()) co_await read_flags_again(connection);
   if (polls.empty() && opens.empty()) co_await read_missing_flags(connection);
+  if (attached()) opens.for_each([](Opening& opening) { opening.decide(std::nullopt); });
 }
 
 // UIDs of what came in: no view hears of a message before.
@@ -425,8 +431,8 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
   // is there for the asking either.
   while (!opening.decided && (!give_up() || (!closing_ && now() - began < kPatienceOfPolls))) {
     const auto left = std::chrono::duration_cast<Millis>(deadline - now());
-    // Once it has a lease and a connection, it is on its way.
-    if (left.count() <= 0 && (!connection_ || waits_for_lease_)) break;
+    // Once it has a lease, it is on its way, or is told why not.
+    if (left.count() <= 0 && !leased_) break;
     co_await nudges.wait_for(give_up() ? kLookAgain : std::max(left, Millis(100)));
   }
   wake_.notify_all();

@@ -223,6 +223,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> step();
   void used();
   bool wanted() const;
+  bool gives_connection() const;
   bool may_let_go() const;
   bool must_let_go() const;
   bool set_aside() const { return blocks_ > 0 && copies_ == 0; }
@@ -252,6 +253,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // shared_mailbox_attach.cc
   async::Task<> attach();
   async::Task<Refusal> take_place(LeaseKind kind);
+  bool is_wanted_elsewhere() const;
   async::Task<Refusal> select(LeaseKind kind);
   async::Task<Refusal> select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                       bool& open);
@@ -313,7 +315,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
 
   bool attached_ = false;
   bool attach_under_way_ = false;
-  bool waits_for_lease_ = false;
+  bool leased_ = false;       // attach() has got as far as that
   bool attaching_ = false;    // what the backend says is about fresh_
   bool deselecting_ = false;  // what the backend says means nothing any more
   bool idle_refused_ = false;

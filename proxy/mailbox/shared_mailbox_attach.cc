@@ -79,7 +79,7 @@ Task<> SharedMailbox::attach() {
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
-  gave_up_ = false;
+  gave_up_ = leased_ = false;
   if (attached_) flags_are_old(Flags::kAtOnce);  // what the server was about to tell it tells no more
   try {
     refusal = co_await take_place(kind);
@@ -138,23 +138,27 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
     gave_up_ = closing_ || set_aside() || !as_wanted || may_yield();
     return gave_up_;
   };
-  Refusal refusal;
-  {
-    const Flag waits(waits_for_lease_);
-    refusal = co_await take_leases(account_.workplace(), std::move(wish),
-                                   insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, give_up);
-  }
+  auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
+                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, give_up);
   if (refusal) co_return refusal;
+  leased_ = true;
   if (connection_) co_return std::nullopt;
   const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
-  auto found = co_await account_.connection_for(*this, manner, [this] {
-    gave_up_ = closing_ || set_aside() || !wanted();
+  const auto leased = now();
+  auto found = co_await account_.connection_for(*this, manner, [this, leased] {
+    // A lease that finds no connection is not kept from others who wait for it.
+    const bool in_vain = now() - leased >= config().min_hold && is_wanted_elsewhere();
+    gave_up_ = closing_ || set_aside() || !wanted() || in_vain;
     return gave_up_;
   });
   if (!found.connection) co_return found.problem;
   connection_ = std::move(found.connection);
   connection_->attach(this);
   co_return std::nullopt;
+}
+
+bool SharedMailbox::is_wanted_elsewhere() const {
+  return yields_ && account_.workplace().arbiter().is_wanted(holder_);
 }
 
 // In a turn of its own. Nothing: what the backend has is in the table now, and the views know the difference.
@@ -304,7 +308,7 @@ Task<> SharedMailbox::let_go() {
     co_await deselect(connection);
   }
   // For another mailbox of the account, no more: nobody was let in meanwhile.
-  const bool for_its_connection = connection_wanted_ && !yielding_ && !set_aside();
+  const bool for_its_connection = gives_connection() && !yielding_ && !set_aside();
   if (connection == connection_) suspended(for_its_connection ? Flags::kSoon : Flags::kAtOnce);
 }
 
@@ -343,7 +347,7 @@ Task<> SharedMailbox::deselect(std::shared_ptr<SharedConnection> connection) {
 // However it came to that: no connection, no lease.
 void SharedMailbox::suspended(Flags flags) {
   flags_are_old(flags);
-  attached_ = false;
+  attached_ = leased_ = false;
   wanted_since_.reset();
   yielding_ = false;
   connection_wanted_ = false;
@@ -368,7 +372,7 @@ void SharedMailbox::contradiction(std::string_view what) {
 void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   flags_are_old(Flags::kAtOnce);
   connection_.reset();
-  attached_ = connection_wanted_ = contradicted_ = false;
+  attached_ = leased_ = connection_wanted_ = contradicted_ = false;
   wanted_since_.reset();
   yielding_ = false;
   account_.workplace().arbiter().release(holder_, key_);

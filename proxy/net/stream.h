@@ -30,7 +30,9 @@ struct PeerFacts {
   uint16_t port = 0;
   bool tls = false;
   std::string sni;  // the name the client asked for; empty: none
-  bool is_loopback() const { return !address || address->is_loopback(); }
+  // A proxy in front did not say who the client is: the address is the proxy's own.
+  bool origin_unknown = false;
+  bool is_loopback() const { return !origin_unknown && (!address || address->is_loopback()); }
   std::string to_string() const;  // "192.0.2.7:50123", "unix"
 };
 

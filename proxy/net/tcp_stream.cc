@@ -197,7 +197,9 @@ void TcpStream::stop_reading() {
 }
 
 void TcpStream::poll() {
-  const bool wanted = reading_ && handler_ && !eof_ && !lost();
+  const bool first_held = reading_ && handler_ && !held_.empty() && !lost();
+  if (first_held) loop_.make_ready(*this);
+  const bool wanted = reading_ && handler_ && held_.empty() && !eof_ && !lost();
   if (wanted == polling_) return;
   polling_ = wanted;
   if (!wanted) {
@@ -343,6 +345,12 @@ void TcpStream::fail(const std::string& reason) {
 }
 
 void TcpStream::run() {
+  if (!held_.empty() && reading_ && handler_ && !lost()) {
+    const std::string held = std::exchange(held_, {});
+    handler_->on_data(held);
+    poll();
+    return;
+  }
   if (!handler_ || lost_told_) return;
   lost_told_ = true;
   handler_->on_lost(lost_reason_);
@@ -352,6 +360,7 @@ int TcpStream::release() {
   set_handler(nullptr);
   flush();
   assert(unsent() == 0 && "a hand-over with octets unsent");
+  assert(held_.empty() && "a hand-over with octets that nobody has taken");
   uv_os_fd_t fd = -1;
   uv_fileno(&socket_->handle, &fd);
   const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -34,6 +34,11 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   size_t unsent() const override { return out_.size() + in_flight_; }
   void abort() override { aborted_ = true; }
   const PeerFacts& peer() const override { return peer_; }
+  // The one at the other end of a proxy in front.
+  void set_peer(PeerFacts peer) { peer_ = std::move(peer); }
+  // Octets that a handler was given and that are another one's: they come first again. Only with reading
+  // stopped.
+  void put_back(std::string_view octets) { held_.append(octets); }
 
   // For a hand-over to another loop: a duplicate of the descriptor; this stream is aborted. Nothing may be
   // unsent but what this turn has written and the kernel takes now.
@@ -49,7 +54,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
  private:
   friend struct Socket;
   void flush() override;
-  void run() override;  // tells the handler of a failed write, outside the call that failed
+  void run() override;  // what no event announces: octets put back, a failed write
   void fail(const std::string& reason);
   void poll();
   void check_drained();
@@ -64,6 +69,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   StreamHandler* handler_ = nullptr;
   PeerFacts peer_;
   std::string out_;
+  std::string held_;  // put back
   size_t in_flight_ = 0;
   bool reading_ = false;  // as asked for
   bool polling_ = false;  // reading_, and there is a handler and something to come

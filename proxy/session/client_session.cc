@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "base/log.h"
+#include "net/proxy_header.h"
 #include "wire/writer.h"
 
 namespace imapmux::session {
@@ -63,11 +64,12 @@ std::string_view name_of(State state) {
 }
 
 ClientSession::ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
-                             std::unique_ptr<net::Stream> stream)
+                             std::unique_ptr<net::Stream> stream, ClientPlaces places)
     : host_(host),
       service_(std::move(service)),
       listener_(&listener),
       id_(host.shared().session_ids.fetch_add(1) + 1),
+      places_(std::move(places)),
       stream_(std::move(stream)),
       reader_(*this, limits_before_login(config())),
       scope_(host.scheduler()),
@@ -82,6 +84,7 @@ ClientSession::ClientSession(Host& host, HandedOver client)
       service_(client.service),
       listener_(service_->listener(client.listener)),
       id_(client.id),
+      places_(std::move(client.places)),
       reader_(*this, limits_before_login(config())),
       scope_(host.scheduler()),
       timer_(host.scheduler(), [this] { on_timer(); }),
@@ -103,12 +106,15 @@ void ClientSession::enter(State state) {
   assert(may_follow(state_, state) && "a transition that is in no state machine of RFC 3501");
   base::log::debug("session {}: {} -> {}", label_, name_of(state_), name_of(state));
   state_ = state;
+  // Before the client hears that it is logged out: it may be back at once.
+  if (state == State::kLogout) places_.of_user = {};
 }
 
 Task<> ClientSession::run() {
   scope_.spawn(converse());
   co_await scope_.join();
   timer_.stop();
+  places_.of_user = {};
   if (!handed_over() && stream_) {
     // The client need not wait for what the backend takes to close.
     stream_->set_handler(nullptr);
@@ -136,6 +142,7 @@ Task<> ClientSession::talk() {
   // Counted from the connection's beginning, however often it was handed over.
   const auto spent = std::chrono::duration_cast<Millis>(host_.scheduler().now() - connected_at_);
   timer_.start(std::max(Millis(0), config().limits.login_timeout - spent));
+  if (!adopted_ && is_proxied()) co_await learn_peer();
   begin_trace("");
   if (adopted_) {
     writer_.set_stream(stream_.get());
@@ -145,6 +152,7 @@ Task<> ClientSession::talk() {
     reader_.set_stream(stream_.get());
     co_await decide(std::move(hand_over_.tag), std::move(hand_over_.credential));
   } else {
+    if (!admit()) co_return;
     if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();
     writer_.set_stream(stream_.get());
     reader_.set_stream(stream_.get());
@@ -158,6 +166,27 @@ Task<> ClientSession::talk() {
     co_await after_login_->serve();
   }
   if (stopping_) say_bye("[UNAVAILABLE] The proxy is shutting down");
+}
+
+// Whether the peer is a proxy in front of this one, which says first who the client is.
+bool ClientSession::is_proxied() const {
+  const auto address = stream_->peer().address;
+  return address && base::any_contains(listener_->proxy_protocol, *address);
+}
+
+Task<> ClientSession::learn_peer() {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): see the constructor
+  auto& tcp = static_cast<net::TcpStream&>(*stream_);
+  awaited_ = "PROXY header";
+  try {
+    co_await net::receive_proxy_header(tcp);
+  } catch (const net::ConnectionLost& lost) {
+    base::log::info("session {}: {}", label_, lost.what());
+    throw;
+  }
+  awaited_ = kHandshake;
+  const auto proxy = std::exchange(label_, fmt::format("{:x} {}", id_, stream_->peer().to_string()));
+  base::log::debug("session {}: was {}", label_, proxy);
 }
 
 Task<> ClientSession::start_tls_now() {
@@ -189,6 +218,25 @@ Task<> ClientSession::start_tls(const Entry& entry) {
   reader_.set_stream(stream_.get());
   writer_.set_stream(stream_.get());
   reader_.expect_commands();
+}
+
+// Whether there is room for one more client of this address. If not, that is said instead of a greeting
+// (RFC 3501, 7.1.5), unless TLS comes first: before its handshake nothing can be said.
+bool ClientSession::admit() {
+  const auto address = counted_address();
+  if (!address) return true;
+  const auto most = config().limits.max_clients_per_address;
+  if (auto place = host_.shared().clients_of_address.take(address->party(), most)) {
+    places_.of_address = std::move(*place);
+    return true;
+  }
+  host_.shared().counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
+  base::log::info("session {}: refused: {} clients of this address", label_, most);
+  if (listener_->tls != config::ListenerTls::kImplicit) {
+    writer_.set_stream(stream_.get());
+    writer_.untagged("BYE [UNAVAILABLE] Too many connections from your address");
+  }
+  return false;
 }
 
 void ClientSession::greet() {
@@ -357,7 +405,8 @@ Task<> ClientSession::wait_for_room() {
 void ClientSession::on_timer() {
   const auto& limits = config().limits;
   if (state_ == State::kConnected) {
-    end("no TLS handshake in time");
+    base::log::info("session {}: no {} in time", label_, awaited_);
+    end("took too long to begin");
     return;
   }
   if (state_ == State::kNotAuthenticated || state_ == State::kAuthenticating) {
@@ -440,9 +489,7 @@ void ClientSession::begin_trace(const std::string& user) {
 
 std::optional<base::IpAddress> ClientSession::counted_address() const {
   const auto address = stream_->peer().address;
-  if (!address) return std::nullopt;
-  for (const auto& network : config().limits.trusted_networks)
-    if (network.contains(*address)) return std::nullopt;
+  if (address && base::any_contains(config().limits.trusted_networks, *address)) return std::nullopt;
   return address;
 }
 

@@ -47,9 +47,10 @@ struct SessionStatus {
 
 class ClientSession final : public base::ListNode, private ClientReader::Listener {
  public:
-  // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS.
+  // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS or
+  // proxy_protocol.
   ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
-                std::unique_ptr<net::Stream> stream);
+                std::unique_ptr<net::Stream> stream, ClientPlaces places);
   // A client that another worker hands over, whose login is to be decided here.
   ClientSession(Host& host, HandedOver client);
   ~ClientSession();
@@ -99,12 +100,16 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
 
  private:
   static constexpr size_t kNowhere = static_cast<size_t>(-1);
+  static constexpr std::string_view kHandshake = "TLS handshake";
 
   async::Task<> converse();
   async::Task<> talk();
   async::Task<> before_login();
+  bool is_proxied() const;
+  async::Task<> learn_peer();
   async::Task<> start_tls(const Entry& entry);
   async::Task<> start_tls_now();
+  bool admit();
   void greet();
   std::string capabilities_before_login() const;
   bool login_allowed() const;
@@ -118,7 +123,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
-  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name);
+  bool admit_user(const std::string& tag, const std::string& name);
+  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name,
+             const auth::CredentialCache::Digest& digest);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
@@ -138,6 +145,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   const config::Listener* listener_;
   uint64_t id_;
   std::string label_;
+  ClientPlaces places_;
   std::unique_ptr<net::Stream> stream_;
   std::unique_ptr<ProtocolTrace> trace_;
   ClientReader reader_;
@@ -146,6 +154,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Timer timer_;  // login, then idle time
   async::WaitList nudges_;
   State state_ = State::kConnected;
+  std::string_view awaited_ = kHandshake;  // in kConnected, for the log
   std::unique_ptr<AfterLogin> after_login_;
 
   std::string user_;

@@ -190,7 +190,9 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
   out.service = service_;
   out.listener = listener_->name;
   out.tag = std::move(tag);
+  out.peer = stream_->peer();
   out.connected_at = connected_at_;
+  out.places = std::move(places_);
   stream_->set_handler(nullptr);
   if (auto* tls = dynamic_cast<net::TlsStream*>(stream_.get())) {
     out.tls = true;
@@ -213,13 +215,19 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   const auto servers = service_->backends.at(backend.name);
   backend_name_ = backend.name;
 
+  if (servers->candidates(target.login_name, host_.scheduler().now()).empty()) {
+    base::log::info("login impossible: session {} user={} backend={}: down, as the health checks say", label_,
+                    user_, backend.name);
+    unavailable(tag, "UNAVAILABLE", "The mail server is down");
+    co_return;
+  }
   const bool shares = backend.access == config::MailboxAccess::kShared;
   const auto digest = auth::CredentialCache::digest(credential);
   const auto known = [&] {
     return shares ? host_.shared_accounts().find(backend, target.login_name, digest) : nullptr;
   };
   if (is_verified(known(), digest)) {
-    share(std::move(tag), known(), target.login_name);
+    share(std::move(tag), known(), target.login_name, digest);
     co_return;
   }
 
@@ -237,12 +245,22 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   waiting_account_ = account;
   Seat seat;
   const auto deadline = host_.scheduler().now() + backend.lease_wait;
+  const auto standing = host_.shared().throttle.standing(counted_address(), name);
+  mailbox::Account::Check check;  // until the backend has answered
+  if (shares) {
+    using Rank = mailbox::Account::Rank;
+    const auto rank = standing == auth::AuthThrottle::Standing::kKnown ? Rank::kKnown : Rank::kStranger;
+    auto got = co_await mailbox::Account::begin_check(
+        account, host_.scheduler(), rank, backend.lease_wait,
+        [this, known, digest] { return giving_up() || is_verified(known(), digest); });
+    check = std::move(got);
+  }
   for (;;) {
     const auto sharing = known();
     if (is_verified(sharing, digest)) {  // by another session, meanwhile
       waiting_account_.reset();
       waiting_for_.clear();
-      share(std::move(tag), sharing, target.login_name);
+      share(std::move(tag), sharing, target.login_name, digest);
       co_return;
     }
     if (sharing && sharing->credentials().look_up(digest, host_.scheduler().now()) ==
@@ -250,14 +268,21 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
       waiting_account_.reset();
       waiting_for_.clear();
       base::log::info("login refused: session {} user={} backend={}: as before", label_, user_, backend.name);
+      check.end();
       co_await refuse(std::move(tag), name, {});
       co_return;
     }
+    if (shares && !check) break;
+    // Those who guess get what nobody else needs.
+    using Manner = mailbox::SharedAccount::Manner;
+    const auto manner =
+        standing == auth::AuthThrottle::Standing::kSuspect ? Manner::kGentle : Manner::kInsisting;
     std::optional<mailbox::SharedAccount::RoomWish> wish;
-    if (sharing) wish.emplace(*sharing);
+    if (sharing) wish.emplace(*sharing, manner);
+    const auto most = sharing ? sharing->most_connections() : backend.connections_per_user;
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
     seat.slot = co_await mailbox::Account::take_slot(
-        account, host_.scheduler(), backend.connections_per_user, left, [this, known, sharing, digest] {
+        account, host_.scheduler(), most, left, [this, known, sharing, digest] {
           return giving_up() || known() != sharing || is_verified(sharing, digest);
         });
     if (seat.slot || giving_up() || host_.scheduler().now() >= deadline) break;
@@ -294,6 +319,7 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   if (outcome.verdict == backend::LoginVerdict::kNoSlot) {
     base::log::warn("login impossible: session {} user={} backend={} has no room: {}", label_, user_,
                     backend.name, outcome.reply.text);
+    if (const auto sharing = known()) sharing->no_slot();
     unavailable(tag, "UNAVAILABLE", "The mail server takes no more connections of this user");
     co_return;
   }
@@ -301,13 +327,16 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
                     outcome.reply.text);
     burial.now();
+    check.end();
     if (const auto sharing = known()) sharing->credentials().refused(digest, host_.scheduler().now());
     co_await refuse(std::move(tag), name, outcome.challenge);
     co_return;
   }
+  const bool relays = backend.access == config::MailboxAccess::kUnrestricted;
+  if (relays && !admit_user(tag, name)) co_return;
   burial.not_needed();
 
-  if (backend.access == config::MailboxAccess::kUnrestricted) {
+  if (relays) {
     host_.shared().throttle.succeeded(counted_address(), name);
     host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
     base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_,
@@ -320,9 +349,10 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
   auto sharing = shares ? accounts.get(account, servers, target.login_name, digest)
                         : accounts.make_private(servers, target.login_name);
   sharing->credentials().verified(digest, host_.scheduler().now());
-  sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential));
+  sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential), digest);
+  check.end();
   if (shares) account->stop_waiting();  // others may wait to have the same credential verified
-  share(std::move(tag), std::move(sharing), target.login_name);
+  share(std::move(tag), std::move(sharing), target.login_name, digest);
 }
 
 bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
@@ -331,18 +361,33 @@ bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& s
                         auth::CredentialCache::Answer::kVerified;
 }
 
+// Takes one of max_clients_per_user, once the credential is known to be good: who guesses learns nothing.
+// False: there is none, and the login is answered (RFC 5530). `name`: backend and login name.
+bool ClientSession::admit_user(const std::string& tag, const std::string& name) {
+  const auto most = config().limits.max_clients_per_user;
+  if (auto place = host_.shared().clients_of_user.take(base::lower(name), most)) {
+    places_.of_user = std::move(*place);
+    return true;
+  }
+  base::log::info("login impossible: session {} user={} backend={}: {} clients of this user", label_, user_,
+                  backend_name_, most);
+  unavailable(tag, "LIMIT", "Too many clients of this user");
+  return false;
+}
+
 // The credential is good: the session becomes one of its account's.
 void ClientSession::share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account,
-                          const std::string& login_name) {
+                          const std::string& login_name, const auth::CredentialCache::Digest& digest) {
   account->use(service_->backends.at(account->config().name));
   const auto name = account->config().name + '\0' + login_name;
   host_.shared().throttle.succeeded(counted_address(), name);
+  if (!admit_user(tag, name)) return;
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
   base::log::info("login: session {} user={} backend={} as={} tls={} sessions={}", label_, user_,
                   account->config().name, login_name, stream_->peer().tls, account->members() + 1);
   reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
   enter(State::kAuthenticated);
-  auto shared = std::make_unique<SharedSession>(*this, std::move(account));
+  auto shared = std::make_unique<SharedSession>(*this, std::move(account), digest);
   writer_.tagged(tag, "OK [CAPABILITY " + shared->capabilities() + "] Logged in");
   after_login_ = std::move(shared);
   reader_.expect_commands();

@@ -96,6 +96,7 @@ void RelaySession::on_client_drained() noexcept {
 
 void RelaySession::on_data(std::string_view chunk) noexcept {
   if (finishing_) return;
+  if (const auto& server = seat_.connection->server) server->health.heard(client_.host().scheduler().now());
   to_client(chunk);
 }
 

@@ -87,6 +87,7 @@ HandedOver& HandedOver::operator=(HandedOver&& other) noexcept {
   id = other.id;
   std::swap(fd, other.fd);
   kind = other.kind;
+  peer = std::move(other.peer);
   tls = other.tls;
   transfer = std::move(other.transfer);
   service = std::move(other.service);
@@ -95,7 +96,7 @@ HandedOver& HandedOver::operator=(HandedOver&& other) noexcept {
   tag = std::move(other.tag);
   credential = std::move(other.credential);
   connected_at = other.connected_at;
-  place = std::move(other.place);
+  places = std::move(other.places);
   return *this;
 }
 

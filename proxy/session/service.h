@@ -19,6 +19,7 @@
 #include "mailbox/workplace.h"
 #include "net/spool_limits.h"
 #include "net/tls_stream.h"
+#include "session/client_counts.h"
 
 namespace imapmux::session {
 
@@ -44,8 +45,9 @@ using ServicePtr = std::shared_ptr<const Service>;
 
 // What the whole process counts. Any thread.
 struct Counters {
-  std::atomic<uint64_t> clients{0};   // connected now
-  std::atomic<uint64_t> sessions{0};  // since the start
+  std::atomic<uint64_t> clients{0};          // connected now
+  std::atomic<uint64_t> sessions{0};         // since the start
+  std::atomic<uint64_t> clients_refused{0};  // max_clients, max_clients_per_address
   std::atomic<uint64_t> logins{0};
   std::atomic<uint64_t> logins_refused{0};
   std::atomic<uint64_t> logins_unavailable{0};
@@ -54,7 +56,7 @@ struct Counters {
   std::atomic<uint64_t> hand_overs{0};
 };
 
-// One of max_clients; travels with a client that is handed over. Given back when it is destroyed.
+// One of max_clients. Given back when it is destroyed.
 class ClientPlace {
  public:
   ClientPlace() = default;
@@ -82,12 +84,21 @@ class ClientPlace {
   std::atomic<uint64_t>* clients_ = nullptr;
 };
 
+// What a client takes of the limits of clients. Its session's; travels with a client that is handed over.
+struct ClientPlaces {
+  ClientPlace total;
+  ClientCounts::Place of_address;  // empty: trusted, or without an address
+  ClientCounts::Place of_user;     // once it is logged in
+};
+
 // Shared by all workers for the whole run; thread-safe.
 struct Shared {
   mailbox::MailboxArbiter arbiter;
   mailbox::AliasSuspects suspects;
   auth::AuthThrottle throttle;
   std::unique_ptr<net::SpoolLimits> spool;  // set before the first session
+  ClientCounts clients_of_address;          // by IpAddress::party()
+  ClientCounts clients_of_user;             // by backend and login name
   Counters counters;
   std::atomic<uint64_t> session_ids{0};
   std::atomic<mailbox::HolderId> holder_ids{0};
@@ -103,6 +114,7 @@ struct HandedOver {
   uint64_t id = 0;
   int fd = -1;
   net::SocketKind kind = net::SocketKind::kTcp;
+  net::PeerFacts peer;  // a PROXY header may have named it
   bool tls = false;
   net::TlsStream::Transfer transfer;
   ServicePtr service;
@@ -111,7 +123,7 @@ struct HandedOver {
   std::string tag;     // of the login that is to be answered
   auth::Credential credential;
   base::Instant connected_at{};
-  ClientPlace place;
+  ClientPlaces places;
 };
 
 // What a login takes at a backend: a place of the account, a connection that is logged in. Moved to what

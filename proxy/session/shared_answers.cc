@@ -387,6 +387,10 @@ void SharedSession::on_alert(std::string_view line) noexcept {
   client_.writer().untagged(line.substr(2));
 }
 
+void SharedSession::on_credential_refused() noexcept {
+  break_off("[AUTHENTICATIONFAILED] The mail server does not accept your password any more");
+}
+
 void SharedSession::break_off(std::string_view why) {
   if (client_.state() == State::kLogout) return;
   client_.say_bye(why);

@@ -137,9 +137,15 @@ Task<TaggedReply> SharedSession::upload(const wire::Command& command, std::vecto
   if (open && open->at_rest()) open.reset();
   std::optional<SharedMailbox::Use> use;
   if (open) use.emplace(open);
-  const bool aside = open && !account_->capabilities().has("UIDPLUS");
+  bool aside = open && !account_->capabilities().has("UIDPLUS");
   Turn turn;
   if (open && !aside) turn = co_await turn_in(open);
+  // Courier takes no APPEND to a mailbox that is selected read-only.
+  if (turn.connection && (!open->attached_for_writing() || open->read_only())) {
+    turn.connection->end(*this);
+    turn = {};
+    aside = true;
+  }
   if (!turn.connection) {  // it is not open, or can't be, or must not be
     hold = std::make_shared<Hold>(account_);
     if (aside) hold->blocks.emplace_back(open);

@@ -54,8 +54,12 @@ TaggedReply SharedSession::as_reply(std::string_view refusal) {
   return reply;
 }
 
-SharedSession::SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account)
-    : client_(client), account_(std::move(account)), again_(client.host().scheduler()) {
+SharedSession::SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account,
+                             const auth::CredentialCache::Digest& credential)
+    : client_(client),
+      account_(std::move(account)),
+      credential_(credential),
+      again_(client.host().scheduler()) {
   account_->join(*this);
 }
 

@@ -28,7 +28,9 @@ namespace imapmux::session {
 
 class SharedSession final : public AfterLogin, private mailbox::Viewer, private mailbox::Member {
  public:
-  SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account);
+  // `credential`: what the client logged in with.
+  SharedSession(ClientSession& client, std::shared_ptr<mailbox::SharedAccount> account,
+                const auth::CredentialCache::Digest& credential);
   ~SharedSession() override;
 
   // For CAPABILITY and the login's answer.
@@ -206,6 +208,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void on_news() noexcept override;
   void on_mailbox_changed_identity() noexcept override;
   void on_alert(std::string_view line) noexcept override;
+  const auth::CredentialCache::Digest& credential() const noexcept override { return credential_; }
+  void on_credential_refused() noexcept override;
   wire::FetchWishes wishes() const;
   bool is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const;
   void whole_fetch(const wire::Response& response);
@@ -259,6 +263,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
 
   ClientSession& client_;
   std::shared_ptr<mailbox::SharedAccount> account_;
+  const auth::CredentialCache::Digest credential_;
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
   uint64_t view_id_ = 0;                             // counts the views that this client has had
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client

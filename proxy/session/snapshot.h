@@ -16,6 +16,7 @@ struct ServerStatus {
   uint32_t connections = 0;
   uint32_t max_connections = 0;
   uint32_t waiting = 0;
+  uint64_t times_down = 0;  // found by health checks
 };
 
 struct Snapshot {
@@ -25,6 +26,7 @@ struct Snapshot {
   bool ready = false;
   uint64_t sessions_total = 0;
   uint64_t clients = 0;
+  uint64_t clients_refused = 0;
   uint64_t logins = 0;
   uint64_t logins_refused = 0;
   uint64_t logins_unavailable = 0;

@@ -204,6 +204,8 @@ class Client:
 
 def config(backend, workers=1, access="exclusive", k=2, extra="", limits="{auth_failure_delay: 0s}", listener="",
            backend_extra="", head=""):
+    if "health_check" not in backend_extra:  # its connections would be counted
+        backend_extra += "\n    health_check: off"
     port = backend if isinstance(backend, int) else backend.port
     return f"""workers: {workers}
 shutdown_grace: 2s

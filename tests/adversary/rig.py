@@ -149,7 +149,7 @@ class Mux:
                  preexec=None):
         self.port, self.admin = free_port(), free_port()
         stanza = {"servers": [f"{LOOP}:{port}"], "tls": "none", "mailbox_access": mode, "connections_per_user": 20,
-                  "poll_interval": "1s", "lease_wait": "5s", "command_timeout": "5m"}
+                  "poll_interval": "1s", "lease_wait": "5s", "command_timeout": "5m", "health_check": "off"}
         stanza.update(backend or {})
         conf = {"workers": 2, "shutdown_grace": "1s", "log": {"level": "debug"},
                 "limits": {"auth_failure_delay": "50ms", "trusted_networks": ["127.0.0.0/8"], **(limits or {})},

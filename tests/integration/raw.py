@@ -12,13 +12,13 @@ class Closed(Exception):
 
 
 class RawClient:
-    def __init__(self, port, host=LOOPBACK, tls=False, timeout=20, greeting=True):
+    def __init__(self, port, host=LOOPBACK, tls=False, timeout=20, greeting=True, source=None):
         self.timeout = timeout
         self.transcript = []
         self.buffer = b""
         self._early = []  # lines that came where `+` was expected
         self.tag_number = 0
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+        self.socket = socket.create_connection((host, port), timeout=timeout, source_address=source and (source, 0))
         if tls:
             self.start_tls_handshake()
         self.greeting = self.line() if greeting else None

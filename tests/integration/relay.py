@@ -30,6 +30,7 @@ class Problem:
     mailbox: str
     index: int    # of the event
     text: str
+    holder: int = 0  # the connection that had it open
 
     def __str__(self):
         return f"event {self.index}: {self.text}"
@@ -66,6 +67,11 @@ class Check:
         self._most = most_connections
         for index, event in enumerate(events):
             self._step(index, event)
+
+    def step(self, event):
+        """One more event: what a server sees as it happens."""
+        self._events.append(event)
+        self._step(len(self._events) - 1, event)
 
     def _step(self, index, event):
         if event.who == "end":
@@ -120,7 +126,7 @@ class Check:
             # a session may append and copy to the mailbox it has open, and open it again
             if other == number and kind not in ("status", "restructure"):
                 continue
-            self._found(index, kind, name, f"connection {number}: {line} while {other} has it open")
+            self._found(index, kind, name, f"connection {number}: {line} while {other} has it open", other)
 
     def _opened_meanwhile(self, index, number, name):
         """A SELECT while a STATUS, APPEND or COPY of the same mailbox is under way elsewhere."""
@@ -129,7 +135,7 @@ class Check:
                 if other != number and command in ("STATUS", "APPEND", "COPY", "MOVE") and name in names \
                         and not self._ends_at_once(index, other):
                     kind = {"STATUS": "status", "APPEND": "append"}.get(command, "copy")
-                    self._found(index, kind, name, f"connection {number} opens {name} while {other} runs {command}")
+                    self._found(index, kind, name, f"connection {number} opens {name} while {other} runs {command}", other)
 
     @staticmethod
     def _open_in(session):
@@ -152,8 +158,8 @@ class Check:
         elif (command in ("CLOSE", "UNSELECT") and status == "OK") or command == "LOGOUT":
             session.selected = None
 
-    def _found(self, index, kind, mailbox, text):
-        self.problems.append(Problem(kind, mailbox, index, text))
+    def _found(self, index, kind, mailbox, text, holder=0):
+        self.problems.append(Problem(kind, mailbox, index, text, holder))
 
     def _ends_at_once(self, index, number):
         """Both may arrive in one turn of the relay: the end of one connection and the next command of another."""
@@ -284,16 +290,24 @@ class Relay:
         # a server that has done what it was asked and dies before it says so
         if data and who == "server" and self._answers_fatal_command(link, data):
             data = b""
+        if data and self._keeps_back(link):
+            return
         if data:
             try:
                 (link.far if who == "proxy" else link.near).sendall(data)
                 return
             except OSError:
                 pass
+        self._drop(link)
+
+    def _drop(self, link):
         for one in (link.near, link.far):
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(one)
             one.close()
+
+    def _keeps_back(self, link):
+        return False
 
     def _record(self, who, link, data):
         """Before it is sent on: who sees the effect finds the cause in `events`."""
@@ -357,3 +371,63 @@ class Relay:
         """Times at which two connections had the user's mailbox open at once, as the server must have seen it."""
         return [str(problem) for problem in check(self.record(user))
                 if problem.kind == "two sessions" and problem.mailbox == mailbox_name(mailbox)]
+
+
+class SeveringRelay(Relay):
+    """Makes of any server one that bears a single session per mailbox, as UW's imapd does: who comes second severs the
+    first, out of IDLE and in the middle of a command. It knows of the mailboxes whose names begin with `prefix`.
+    """
+
+    def __init__(self, server, prefix):
+        super().__init__(server)
+        self.prefix = prefix
+        self.severed = []  # what each was severed by
+        self._live = Check([])
+        self._links = {}
+
+    def _record(self, who, link, data):
+        begin = len(self.events)
+        super()._record(who, link, data)
+        self._links[link.number] = link
+        for event in self.events[begin:]:
+            known = len(self._live.problems)
+            self._live.step(event)
+            for problem in self._live.problems[known:]:
+                if problem.mailbox.startswith(self.prefix):
+                    self._sever(problem)
+
+    def _sever(self, problem):
+        self.severed.append(str(problem))
+        link = self._links.get(problem.holder)
+        if link:
+            with contextlib.suppress(OSError):
+                link.near.sendall(b"* BYE Killed (lost mailbox lock)\r\n")
+            self._drop(link)
+
+
+class SilentRelay(Relay):
+    """A path that is interrupted without a word: silence() keeps everything back on the connections there are, and, if
+    told so, on new ones."""
+
+    def __init__(self, server):
+        super().__init__(server)
+        self._silent = set()
+        self._all = False
+
+    def silence(self, new_ones_too=False):
+        with self.lock:
+            self._silent = set(range(self.connections + 1))
+            self._all = new_ones_too
+
+    def speak(self):
+        """New connections get through again; the old ones stay what they are."""
+        with self.lock:
+            self._all = False
+
+    def _accept(self):
+        super()._accept()
+        if self._all:
+            self._silent.add(self.connections)
+
+    def _keeps_back(self, link):
+        return link.number in self._silent

@@ -27,7 +27,7 @@ import subprocess
 import threading
 import time
 
-from common import LOOPBACK, Process, cache_folder, certificates, free_port, temp_folder, wait_until
+from common import LOOPBACK, Process, accepts, cache_folder, certificates, free_port, temp_folder, wait_until
 from raw import RawClient
 
 USERS = 40  # made beforehand for every server: passwords are never changed under a running one
@@ -101,6 +101,17 @@ class Server:
             self.stop()
         finally:
             self._stack.close()
+
+    def launch(self):
+        """Starts the program; start() has written what it needs before."""
+        raise NotImplementedError
+
+    def kill(self):
+        """kill -9 of the server with all its sessions, as when the machine goes down."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.popen.wait()
+        wait_until(lambda: not accepts(self.port), what=f"{self.name} is gone")
 
     def _make_user(self, user):
         self.users[user.name] = user
@@ -322,7 +333,10 @@ protocol imap {{
 }}
 {self.settings}
 """)
-        self.process = Process(["dovecot", "-F", "-c", folder / "dovecot.conf"], folder / "output.log")
+        self.launch()
+
+    def launch(self):
+        self.process = Process(["dovecot", "-F", "-c", self.folder / "dovecot.conf"], self.folder / "output.log")
         self.process.wait_for_port(self.port)
 
     def stop(self):
@@ -406,7 +420,11 @@ max-children 100;
 pidfile "{folder}/imap4d.pid";
 server {LOOPBACK}:{self.port} {{ }}
 """)
-        self.process = Process(["imap4d", f"--config-file={folder}/imap4d.conf"], folder / "output.log", max_files=1024)
+        self.launch()
+
+    def launch(self):
+        self.process = Process(["imap4d", f"--config-file={self.folder}/imap4d.conf"], self.folder / "output.log",
+                               max_files=1024)
         self.process.wait_for_port(self.port)
 
     def stop(self):

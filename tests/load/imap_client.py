@@ -139,6 +139,7 @@ class Answer:
         self.text = text
         self.data = []      # (name, values) of untagged data
         self.fetches = []   # (number, uid or None, attributes)
+        self.seconds = 0.0  # it took to come
 
     @property
     def ok(self):
@@ -235,6 +236,11 @@ class ImapClient(asyncio.Protocol):
     def doing(self):
         return self.pending[0].verb if self.pending else "quiet"
 
+    @property
+    def in_literal(self):
+        """Whether the last that came is a part of a literal."""
+        return self._buffer.find(b"}\r\n") >= 0
+
     def _begin(self, verb):
         if self.lost:
             raise self.lost
@@ -317,7 +323,8 @@ class ImapClient(asyncio.Protocol):
             raise ProtocolError(f"malformed tagged answer: {rest[:200]!r}")
         answer = command.answer
         self._take_status(answer, match)
-        self.waits(command.verb, time.monotonic() - command.sent_at)
+        answer.seconds = time.monotonic() - command.sent_at
+        self.waits(command.verb, answer.seconds)
         self.pending.remove(command)
         if self.view and self.view.opening:
             self.view.opening = False

@@ -10,7 +10,7 @@ import re
 
 from imap_client import ProtocolError
 
-TOKEN = re.compile(rb"(?:X-Load-Token|load token): ([0-9a-z.-]+)")
+TOKEN = re.compile(rb"(?:X-Load-Token|load token): ([0-9a-z.-]+)", re.I)  # imap4d answers in the case of the question
 
 
 class MailboxLedger:

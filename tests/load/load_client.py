@@ -18,6 +18,9 @@ def message(token, lines):
 
 
 class LoadClient:
+    sections = SECTIONS    # what it asks for in FETCH
+    appended_with = FLAGS  # one of them
+
     def __init__(self, name, port, ledger, report, rng, options):
         self.name = name
         self.port = port
@@ -166,7 +169,7 @@ class LoadClient:
         if count := len(self.view.uids):
             first = self.rng.randint(1, count)
             last = min(count, first + self.rng.choice([0, 0, 0, 1, 3]))
-            await self.fetch_numbers(first, last, items or [self.rng.choice(SECTIONS)])
+            await self.fetch_numbers(first, last, items or [self.rng.choice(self.sections)])
 
     async def fetch_numbers(self, first, last, items):
         numbers = str(first) if first == last else f"{first}:{last}"
@@ -178,7 +181,7 @@ class LoadClient:
     async def fetch_by_uid(self):
         if known := self.known_uids():
             uids = self.rng.sample(known, min(len(known), self.rng.choice([1, 1, 2, 4])))
-            item = self.rng.choice(SECTIONS)
+            item = self.rng.choice(self.sections)
             answer = await self.command("UID FETCH", f"{','.join(map(str, uids))} ({item})")
             present = set(self.view.uids)
             self.check_complete(answer, [item], {uid for uid in uids if uid in present}, lambda f: f[1])
@@ -271,8 +274,10 @@ class LoadClient:
         if len(box.alive) > CROWDED:
             return
         token = self.ledger.new_token()
+        flag = self.rng.choice(self.appended_with)
+        self.making(token, name, flag)
         box.unknown[token] += 1
-        answer = await self.command("APPEND", f"{name} ({self.rng.choice(FLAGS)})",
+        answer = await self.command("APPEND", f"{name} ({flag})",
                                     literal=message(token, self.rng.choice([0, 3, 10, 30, 400])))
         self.settle(answer, box, token)
         if answer.ok and answer.code == "APPENDUID":
@@ -281,11 +286,16 @@ class LoadClient:
             box.token(uid, token)
             box.saw(uid)
 
+    def making(self, token, mailbox, flag):
+        """It is about to append a message."""
+
+    def may_copy(self, uid):
+        return uid in self.mailbox.tokens and uid not in self.mailbox.marked
+
     async def copy(self):
         source = self.mailbox
         target = self.ledger.mailboxes[self.rng.choice([n for n in self.ledger.mailboxes if n != source.name])]
-        numbers = [number for number, uid in enumerate(self.view.uids, 1)
-                   if uid in source.tokens and uid not in source.marked]
+        numbers = [number for number, uid in enumerate(self.view.uids, 1) if self.may_copy(uid)]
         if not numbers or len(target.alive) > CROWDED:
             return
         number = self.rng.choice(numbers)

@@ -27,7 +27,7 @@ void ProxyWorker::accept(std::unique_ptr<net::Stream> stream) {
 }
 
 Task<> ProxyWorker::serve(std::unique_ptr<net::Stream> stream) {
-  session::ClientSession session(*this, service_, service_->listeners.front(), std::move(stream));
+  session::ClientSession session(*this, service_, service_->listeners.front(), std::move(stream), {});
   add(session);
   co_await session.run();
   session.unlink();

@@ -240,7 +240,7 @@ class Stage:
             "listener": {"name": "imap", "bind": f'"{LOOPBACK}:{self.port}"', "tls": tls},
             "backend": {"servers": f'["{LOOPBACK}:{self.backend_port}"]', "tls": "none",
                         "mailbox_access": settings.pop("access", "exclusive"), "connections_per_user": "10",
-                        "lease_wait": "20s", "poll_interval": "30s"},
+                        "lease_wait": "20s", "poll_interval": "30s", "health_check": "off"},
             "limits": {"auth_failure_delay": "50ms"}}
         for key, value in settings.items():
             where, dot, name = key.partition(".")

@@ -19,6 +19,7 @@ using base::Millis;
 
 struct BackendServersTest : testing::Test {
   bool failover = true;
+  std::optional<config::HealthCheck> health_check;
   uint32_t max_connections = 0;
 
   // From a configuration of its own, as after a reload.
@@ -27,6 +28,7 @@ struct BackendServersTest : testing::Test {
     config::Backend& backend = config->backends["old"];
     backend.name = "old";
     backend.failover = failover;
+    backend.health_check = health_check;
     backend.max_connections = max_connections;
     for (int i = 0; i < servers; ++i)
       backend.servers.push_back({.host = "s" + std::to_string(i), .port = 143, .path = ""});
@@ -36,6 +38,9 @@ struct BackendServersTest : testing::Test {
     std::vector<std::string> hosts;
     for (const auto& server : servers) hosts.push_back(server->endpoint.host);
     return hosts;
+  }
+  static bool is_up(const BackendServers::Server& server, Instant now) {
+    return server.health.standing(now) == ServerHealth::Standing::kUp;
   }
   static Instant at(int millis) { return Instant(Millis(1'000'000 + millis)); }
 };
@@ -74,7 +79,7 @@ TEST_F(BackendServersTest, UsersAreSpreadAndFewMoveWhenAServerIsAdded) {
 TEST_F(BackendServersTest, AServerThatIsDownComesLastAndReturns) {
   const auto servers = make(3);
   const auto order = names(servers->candidates("bob", at(0)));
-  BackendServers::failed(*servers->candidates("bob", at(0)).front(), at(0));
+  servers->failed(*servers->candidates("bob", at(0)).front(), at(0), "no");
   EXPECT_EQ(names(servers->candidates("bob", at(0))),
             (std::vector<std::string>{order[1], order[2], order[0]}));
   EXPECT_EQ(names(servers->candidates("bob", at(999))).front(), order[1]);
@@ -84,7 +89,7 @@ TEST_F(BackendServersTest, AServerThatIsDownComesLastAndReturns) {
 TEST_F(BackendServersTest, WhenAllAreDownTheyAreTriedAllTheSame) {
   const auto servers = make(2);
   const auto order = servers->candidates("bob", at(0));
-  for (const auto& server : order) BackendServers::failed(*server, at(0));
+  for (const auto& server : order) servers->failed(*server, at(0), "no");
   EXPECT_EQ(servers->candidates("bob", at(0)), order);
 }
 
@@ -92,15 +97,15 @@ TEST_F(BackendServersTest, TheDownPeriodDoublesTo30SecondsAndEndsWithASuccess) {
   const auto servers = make(1);
   auto& server = *servers->servers().front();
   for (const int expected : {1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30, 30}) {
-    BackendServers::failed(server, at(0));
-    EXPECT_TRUE(BackendServers::is_down(server, at(expected * 1'000 - 1))) << expected;
-    EXPECT_FALSE(BackendServers::is_down(server, at(expected * 1'000))) << expected;
+    servers->failed(server, at(0), "no");
+    EXPECT_FALSE(is_up(server, at(expected * 1'000 - 1))) << expected;
+    EXPECT_TRUE(is_up(server, at(expected * 1'000))) << expected;
   }
-  BackendServers::succeeded(server);
-  EXPECT_FALSE(BackendServers::is_down(server, at(0)));
+  servers->succeeded(server, at(0));
+  EXPECT_TRUE(is_up(server, at(0)));
   EXPECT_EQ(server.connects.load(), 1U);
-  BackendServers::failed(server, at(0));
-  EXPECT_FALSE(BackendServers::is_down(server, at(1'000))) << "it begins anew";
+  servers->failed(server, at(0), "no");
+  EXPECT_TRUE(is_up(server, at(1'000))) << "it begins anew";
 }
 
 TEST_F(BackendServersTest, WithoutFailoverAUsersOwnServerIsTheOnlyOne) {
@@ -108,21 +113,21 @@ TEST_F(BackendServersTest, WithoutFailoverAUsersOwnServerIsTheOnlyOne) {
   failover = false;
   const auto servers = make(3);
   EXPECT_EQ(names(servers->candidates("bob", at(0))), std::vector<std::string>{order.front()});
-  BackendServers::failed(*servers->candidates("bob", at(0)).front(), at(0));
+  servers->failed(*servers->candidates("bob", at(0)).front(), at(0), "no");
   EXPECT_EQ(names(servers->candidates("bob", at(0))), std::vector<std::string>{order.front()});
 }
 
 TEST_F(BackendServersTest, AReloadCarriesTheStateOfServersThatStayOver) {
   max_connections = 1;
   const auto before = make(2);
-  BackendServers::failed(*before->servers()[1], at(0));
+  before->failed(*before->servers()[1], at(0), "no");
   ASSERT_TRUE(before->servers()[0]->limit->acquire(std::make_shared<ConnectionLimit::Waiter>()));
   max_connections = 3;
   const auto after = make(3, before.get());
   EXPECT_EQ(after->servers()[0], before->servers()[0]);
   EXPECT_EQ(after->servers()[0]->limit->in_use(), 1U);
-  EXPECT_TRUE(BackendServers::is_down(*after->servers()[1], at(0)));
-  EXPECT_FALSE(BackendServers::is_down(*after->servers()[2], at(0)));
+  EXPECT_FALSE(is_up(*after->servers()[1], at(0)));
+  EXPECT_TRUE(is_up(*after->servers()[2], at(0)));
   after->servers()[0]->limit->release();
 }
 
@@ -147,6 +152,43 @@ TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
   make(1, before.get())->apply_limits();
   EXPECT_EQ(granted, 3);
   EXPECT_EQ(limit.waiting(), 0U);
+}
+
+TEST_F(BackendServersTest, WithHealthChecksABackendWhoseServersAreAllDownHasNoCandidates) {
+  health_check = config::HealthCheck{.interval = Millis(100), .fall = 2, .rise = 1};
+  const auto servers = make(2);
+  const auto order = servers->candidates("bob", at(0));
+  for (const int when : {0, 100}) servers->failed(*order[0], at(when), "no");
+  EXPECT_EQ(servers->candidates("bob", at(60'000)), (std::vector{order[1], order[0]}))
+      << "longer than a moment";
+  for (const int when : {0, 100}) servers->failed(*order[1], at(when), "no");
+  EXPECT_TRUE(servers->candidates("bob", at(60'000)).empty());
+  EXPECT_EQ(order[0]->times_down.load(), 1U);
+  servers->succeeded(*order[0], at(60'000));
+  EXPECT_EQ(servers->candidates("bob", at(60'000)), (std::vector{order[0], order[1]}));
+}
+
+TEST_F(BackendServersTest, WithoutFailoverAUserWhoseServerIsDownHasNone) {
+  health_check = config::HealthCheck{.fall = 1};
+  failover = false;
+  const auto servers = make(3);
+  servers->failed(*servers->candidates("bob", at(0)).front(), at(0), "no");
+  EXPECT_TRUE(servers->candidates("bob", at(0)).empty());
+}
+
+TEST_F(BackendServersTest, AReloadKeepsAServerDownUnlessItEndsTheHealthChecks) {
+  health_check = config::HealthCheck{.fall = 1};
+  const auto before = make(1);
+  before->failed(*before->servers()[0], at(0), "no");
+  const auto after = make(1, before.get());
+  after->apply_limits();
+  EXPECT_TRUE(after->candidates("bob", at(60'000)).empty());
+  health_check.reset();
+  const auto without = make(1, after.get());
+  EXPECT_TRUE(after->candidates("bob", at(60'000)).empty())
+      << "a reload that fails later must change nothing";
+  without->apply_limits();
+  EXPECT_EQ(without->candidates("bob", at(60'000)).size(), 1U);
 }
 
 struct ConnectionLimitTest : testing::Test {
@@ -181,6 +223,18 @@ TEST_F(ConnectionLimitTest, WaitersGetPlacesInTheOrderTheyCame) {
   EXPECT_EQ(limit->in_use(), 2U);
   limit->release();
   EXPECT_EQ(granted, "c d ");
+}
+
+TEST_F(ConnectionLimitTest, WhoDoesNotWaitGetsNoPlaceBeforeThoseWhoDo) {
+  limit->set_most(2);
+  EXPECT_TRUE(limit->try_acquire());
+  EXPECT_TRUE(limit->try_acquire());
+  EXPECT_FALSE(limit->try_acquire());
+  EXPECT_EQ(limit->waiting(), 0U);
+  EXPECT_FALSE(limit->acquire(waiter("a")));
+  limit->set_most(0);
+  EXPECT_EQ(granted, "a ");
+  EXPECT_TRUE(limit->try_acquire());
 }
 
 TEST_F(ConnectionLimitTest, APermitGivesItsPlaceBackOnce) {

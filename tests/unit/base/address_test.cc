@@ -124,5 +124,14 @@ TEST(Network, ReadsAndPrints) {
   }
 }
 
+TEST(IpAddress, APartyIsAnAddressOrAnIpv6Network) {
+  const auto party = [](std::string_view text) { return IpAddress::parse(text)->party(); };
+  EXPECT_EQ(party("192.0.2.7"), party("::ffff:192.0.2.7"));
+  EXPECT_NE(party("192.0.2.7"), party("192.0.2.8"));
+  EXPECT_EQ(party("2001:db8:1:2:3:4:5:6"), party("2001:db8:1:2::"));
+  EXPECT_NE(party("2001:db8:1:2::"), party("2001:db8:1:3::"));
+  EXPECT_NE(party("::"), party("0.0.0.0"));
+}
+
 }  // namespace
 }  // namespace imapmux::base

@@ -1,0 +1,45 @@
+// Looks after the servers of the backends that want it (`health_check`): connects as for a client, reads the
+// greeting, logs out. Only where nothing else has shown within the interval that a server works, and only
+// where max_connections has a place that nobody waits for.
+//
+// One in the process, on one worker's loop and thread; it must be stopped before it is destroyed.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "async/task_scope.h"
+#include "backend/backend_servers.h"
+#include "net/event_loop.h"
+
+namespace imapmux::backend {
+
+class HealthChecks {
+ public:
+  using Backends = std::map<std::string, std::shared_ptr<BackendServers>>;  // by name
+
+  explicit HealthChecks(net::EventLoop& loop);
+  // From here on, those of the running configuration. A server's first check comes after one interval.
+  void watch(const Backends& backends);
+  // Ends all checks.
+  async::Task<> stop();
+
+ private:
+  struct Watched {
+    std::shared_ptr<BackendServers> servers;
+    std::shared_ptr<BackendServers::Server> server;
+    base::Instant next;
+    bool busy = false;
+  };
+  async::Task<> run();
+  async::Task<> check(std::shared_ptr<Watched> watched);
+  async::Task<> knock(const Watched& watched);
+
+  net::EventLoop& loop_;
+  std::map<const BackendServers::Server*, std::shared_ptr<Watched>> watched_;
+  async::WaitList changed_;
+  async::TaskScope tasks_;
+};
+
+}  // namespace imapmux::backend
