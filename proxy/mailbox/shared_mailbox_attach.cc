@@ -93,6 +93,8 @@ Task<> SharedMailbox::attach() {
   }
   const bool lost = refusal == kGone;
   last_visit_ = now();
+  // The account closes the connection, on which it may be open: the lease goes back when that is done.
+  if (refusal && closing_ && connection_) co_return;
   if (refusal) {
     suspended(Flags::kAtOnce);
     lost_attaches_ = lost ? lost_attaches_ + 1 : 0;
