@@ -85,16 +85,18 @@ Task<> SharedSession::forward(Entry entry) {
     co_return;
   }
   bool waited = false;
-  while (!may_join(relayed)) {
-    waited = true;
-    co_await progress_.wait();
-  }
-
   Connection connection;
-  if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
-    connection = current_ = mailbox_->shared_connection();
-    mailbox_->worked();
-  } else {
+  for (;;) {
+    // What is lost meanwhile goes first, too: this one may have waited for it.
+    while (!again_.empty() || !may_join(relayed)) {
+      waited = true;
+      co_await progress_.wait();
+    }
+    if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
+      connection = current_ = mailbox_->shared_connection();
+      mailbox_->worked();
+      break;
+    }
     waited = true;
     auto turn = co_await turn_in(mailbox_);
     if (!turn.connection) {
@@ -103,6 +105,8 @@ Task<> SharedSession::forward(Entry entry) {
       co_return;
     }
     connection = std::move(turn.connection);
+    if (again_.empty()) break;
+    connection->end(*this);
   }
   const mailbox::TurnEnd end(connection, *this);
   if (wire::info(command.verb).writes && mailbox_->read_only()) {  // see turn_to_write()

@@ -325,20 +325,25 @@ void SessionAudit::on_remark(const Response& response) {
   }
 }
 
+// With exclusive access a session finds out only in its turn that a literal can't go on where it was cut off.
+bool SessionAudit::was_cut_lately() const {
+  const base::Millis lately(context_.rules.shared() ? 100 : 20'000);
+  return context_.world.cuts_since(user(),
+                                   context_.world.moments.at(context_.world.scheduler.now() - lately)) > 0;
+}
+
 void SessionAudit::on_bye() {
   said_bye_ = true;
   const bool asked = std::ranges::any_of(
       running_, [](const Running& running) { return running.command->verb == Verb::kLogout; });
   // One that comes in the middle of a literal leaves nothing else to say.
-  const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
-  if (context_.world.cuts_since(user(), lately) > 0) return;
+  if (was_cut_lately()) return;
   if (!asked && !leaving_) fail("BYE, and nobody asked for it");
 }
 
 void SessionAudit::on_stream_closed() {
   stream_closed_ = true;
-  const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
-  if (context_.world.cuts_since(user(), lately) > 0) return;
+  if (was_cut_lately()) return;
   if (!leaving_ && !said_bye_) fail("the proxy closed the connection without BYE");
 }
 
