@@ -1,6 +1,7 @@
 #include "auth/auth_throttle.h"
 
 #include <algorithm>
+#include <array>
 #include <list>
 #include <mutex>
 #include <string>
@@ -83,6 +84,15 @@ std::string pair_key(const std::optional<base::IpAddress>& address, std::string_
   return (address ? address->party() : std::string()) + '\0' + user_key(user);
 }
 
+using Entries = std::array<FailureCounts::Entry*, 2>;
+
+base::Millis hold_of(const Entries& entries, base::Instant now) {
+  auto until = now;
+  for (const auto* entry : entries)
+    if (entry) until = std::max(until, entry->not_before);
+  return std::chrono::duration_cast<base::Millis>(until - now);
+}
+
 }  // namespace
 
 struct AuthThrottle::State {
@@ -94,6 +104,11 @@ struct AuthThrottle::State {
   // Of what comes through webmail, nobody knows whose it is.
   bool is_friend(const std::optional<base::IpAddress>& address, std::string_view user) {
     return address && friends.find(pair_key(address, user)) != nullptr;
+  }
+  // The failures that an attempt waits for. Guessers must not lock out the owner, who has been here before.
+  Entries slowed_by(const std::optional<base::IpAddress>& address, std::string_view user) {
+    return {address ? addresses.find(address->party()) : nullptr,
+            is_friend(address, user) ? nullptr : users.find(user_key(user))};
   }
 };
 
@@ -119,16 +134,17 @@ base::Millis AuthThrottle::failed(std::optional<base::IpAddress> address, std::s
 base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::string_view user,
                                  base::Millis base, base::Instant now) {
   const std::lock_guard lock(state_->mutex);
-  auto* of_address = address ? state_->addresses.find(address->party()) : nullptr;
-  // Guessers must not lock out the owner, who has been here before.
-  auto* of_user = state_->is_friend(address, user) ? nullptr : state_->users.find(user_key(user));
-  auto until = now;
-  for (const auto* entry : {of_address, of_user})
-    if (entry) until = std::max(until, entry->not_before);
-  if (until > now) return std::chrono::duration_cast<base::Millis>(until - now);
-  for (auto* entry : {of_address, of_user})
+  const auto entries = state_->slowed_by(address, user);
+  if (const auto left = hold_of(entries, now); left.count() > 0) return left;
+  for (auto* entry : entries)
     if (entry) entry->not_before = now + delay_of(entry->failures, base);
   return base::Millis(0);
+}
+
+base::Millis AuthThrottle::hold(std::optional<base::IpAddress> address, std::string_view user,
+                                base::Instant now) {
+  const std::lock_guard lock(state_->mutex);
+  return hold_of(state_->slowed_by(address, user), now);
 }
 
 AuthThrottle::Standing AuthThrottle::standing(std::optional<base::IpAddress> address, std::string_view user) {

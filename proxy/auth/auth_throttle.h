@@ -25,6 +25,8 @@ class AuthThrottle {
   // delay. For a name, addresses that have succeeded with it before are excepted.
   base::Millis admit(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
                      base::Instant now);
+  // The same without going on: how long admit() would say now.
+  base::Millis hold(std::optional<base::IpAddress> address, std::string_view user, base::Instant now);
   // What is known of an address and a name. Suspect: the name had three failures in a row, and this address
   // has never succeeded with it.
   enum class Standing : uint8_t { kKnown, kStranger, kSuspect };

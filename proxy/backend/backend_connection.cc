@@ -86,7 +86,7 @@ BackendConnection::~BackendConnection() {
 
 Task<> BackendConnection::greet(base::Millis limit) {
   auto result = co_await greeted_.wait_for(limit);
-  if (lost_) throw net::ConnectionLost(net::Side::kBackend, lost_reason_);
+  if (lost_) throw TurnedAway(net::Side::kBackend, lost_reason_);
   if (result == async::WaitResult::kTimeout)
     throw net::ConnectionLost(net::Side::kBackend, "no greeting came");
 }

@@ -53,6 +53,12 @@ class ResponseObserver {
   ~ResponseObserver() = default;
 };
 
+// The server closed the connection instead of greeting, or said BYE.
+class TurnedAway : public net::ConnectionLost {
+ public:
+  using ConnectionLost::ConnectionLost;
+};
+
 class BackendConnection;
 
 // Who waits for a tagged answer. If it is destroyed first, the answer is dropped.
@@ -94,7 +100,7 @@ class BackendConnection final : private net::StreamHandler {
                     base::Millis command_timeout);
   ~BackendConnection();
 
-  // Reads the greeting within `limit`. Throws net::ConnectionLost also for BYE.
+  // Reads the greeting within `limit`. Throws TurnedAway, or net::ConnectionLost if none came.
   async::Task<> greet(base::Millis limit);
 
   // Sends `text` (without tag and line end) and waits for its end. Untagged answers go to the observer.

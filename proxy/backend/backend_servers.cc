@@ -57,6 +57,11 @@ std::shared_ptr<void> ConnectionLimit::make_room(std::shared_ptr<ConnectionLimit
   return {raw, [limit = std::move(limit)](void*) { --limit->coming_; }};
 }
 
+bool ConnectionLimit::is_shared() const {
+  const std::lock_guard lock(mutex_);
+  return most_ != 0 && used_ > 1;
+}
+
 bool ConnectionLimit::has_room() const {
   const std::lock_guard lock(mutex_);
   return most_ == 0 || (used_ < most_ && waiters_.empty());

@@ -69,6 +69,8 @@ class ConnectionLimit {
   // A connection is being closed for who waits, until what is returned is destroyed.
   static std::shared_ptr<void> make_room(std::shared_ptr<ConnectionLimit> limit);
   bool has_room() const;
+  // There is a limit, and others have connections.
+  bool is_shared() const;
 
  private:
   using Waiters = std::list<std::shared_ptr<Waiter>>;

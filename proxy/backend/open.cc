@@ -10,6 +10,10 @@ namespace {
 using async::Task;
 using base::Millis;
 
+// With a server that is full.
+constexpr Millis kPatience{3'000};
+constexpr Millis kLookAgain{50};
+
 // The other threads' end of a wait for a place: grants come from whichever thread gave one back.
 struct PlaceWait {
   async::Event granted;
@@ -123,12 +127,21 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
   for (const auto& server : candidates) {
     auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
     std::unique_ptr<BackendConnection> connection;
-    try {
-      connection = co_await connect_to(loop, servers, server, servers->config().connect_timeout, keepalive);
-    } catch (const net::OutOfDescriptors& error) {
-      throw BackendUnavailable(error.what());  // our failure, not the server's: it is not down
-    } catch (const net::ConnectionLost& error) {
-      problem = server->endpoint.to_string() + ": " + error.what();
+    const auto until = loop.now() + kPatience;
+    for (bool again = true; again;) {
+      again = false;
+      try {
+        connection = co_await connect_to(loop, servers, server, servers->config().connect_timeout, keepalive);
+      } catch (const net::OutOfDescriptors& error) {
+        throw BackendUnavailable(error.what());  // our failure, not the server's: it is not down
+      } catch (const TurnedAway& error) {
+        // Courier still counts a connection (MAXPERIP) for a moment after it has closed it.
+        again = server->limit->is_shared() && loop.now() < until;
+        problem = server->endpoint.to_string() + ": " + error.what();
+      } catch (const net::ConnectionLost& error) {
+        problem = server->endpoint.to_string() + ": " + error.what();
+      }
+      if (again) co_await async::sleep_for(kLookAgain);
     }
     if (connection) {
       servers->succeeded(*server, loop.now());

@@ -286,6 +286,20 @@ void MailStore::expunge(MailboxId mailbox, const std::vector<uint32_t>& uids) {
   if (done) changed();
 }
 
+void MailStore::renew(MailboxId mailbox) {
+  {
+    std::lock_guard lock(mutex_);
+    MailboxSnapshot* found = find_locked(mailbox);
+    if (found == nullptr) return;
+    found->uid_validity = next_uid_validity_++;
+    found->uid_next = 1;
+    for (Message& message : found->messages) message.uid = found->uid_next++;
+    found->recent_from = found->uid_next;
+    ++found->revision;
+  }
+  changed();
+}
+
 bool MailStore::expunge_locked(MailboxSnapshot& mailbox, const std::vector<uint32_t>& uids) {
   std::set<uint32_t> gone(uids.begin(), uids.end());
   size_t count = std::erase_if(mailbox.messages, [&](const Message& m) { return gone.contains(m.uid); });

@@ -110,6 +110,8 @@ class MailStore {
   // The flags as they are now; nothing if the message is gone.
   std::optional<Flags> store_flags(MailboxId mailbox, uint32_t uid, StoreMode mode, const Flags& flags);
   void expunge(MailboxId mailbox, const std::vector<uint32_t>& uids);
+  // Another UIDVALIDITY, and UIDs from 1. Not while it is selected: sessions do not tell of it.
+  void renew(MailboxId mailbox);
 
  private:
   struct User {

@@ -35,10 +35,11 @@ async::Task<Account::Check> Account::begin_check(std::shared_ptr<Account> accoun
   auto& mine = rank == Rank::kKnown ? account->known_ : account->strangers_;
   const auto deadline = scheduler.now() + limit;
   for (bool first_in_line = mine.empty();; first_in_line = true) {
+    const bool gives_up = give_up();
     const bool passed = rank == Rank::kStranger && !account->known_.empty();
-    if (first_in_line && !passed && !account->checking_) co_return Check(account);
+    if (!gives_up && first_in_line && !passed && !account->checking_) co_return Check(account);
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - scheduler.now());
-    if (left.count() <= 0 || give_up()) {
+    if (left.count() <= 0 || gives_up) {
       account->next_check();
       co_return Check();
     }

@@ -20,6 +20,7 @@ constexpr Millis kLogoutLimit{2'000};
 // in the mailbox.
 constexpr Millis kBusyLimit{30'000};
 constexpr Millis kLookAgain{100};
+constexpr Millis kSpareAfter{1'000};
 constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
@@ -63,16 +64,17 @@ class NotifyAtEnd {
 
 }  // namespace
 
-SharedAccount::RoomWish::RoomWish(SharedAccount& account, Manner manner)
-    : account_(account), manner_(manner) {
-  ++account_.room_wishes_;
-  if (manner_ == Manner::kInsisting) ++account_.insisting_;
+SharedAccount::RoomWish::RoomWish(SharedAccount& account, Claim claim)
+    : account_(account),
+      claim_(claim),
+      began_(account.workplace_.scheduler().now()),
+      again_(account.workplace_.scheduler(), [this] { account_.make_room(); }) {
+  account_.room_wish_ = this;
   account_.make_room();
 }
 
 SharedAccount::RoomWish::~RoomWish() {
-  --account_.room_wishes_;
-  if (manner_ == Manner::kInsisting) --account_.insisting_;
+  if (account_.room_wish_ == this) account_.room_wish_ = nullptr;
   account_.changed();
 }
 
@@ -167,7 +169,6 @@ void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection, Millis
 Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection, Millis busy) {
   co_await connection->close(kLogoutLimit, busy);
   --closing_connections_;
-  connection.reset();
   changed();
 }
 
@@ -186,17 +187,27 @@ std::shared_ptr<SharedMailbox> SharedAccount::idle_longest(Manner manner, const 
 }
 
 void SharedAccount::make_room() {
-  if (room_wishes_ == 0) return;
+  if (!room_wish_) return;
+  room_wish_->again_.start(kLookAgain);
   const uint32_t most = most_connections();
   if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
+  const auto now = workplace_.scheduler().now();
+  const auto claim = room_wish_->claim_;
   for (const auto& connection : connections_) {
     if (!connection->free() || connection->attached()) continue;
+    if (claim == Claim::kSpare && now - connection->last_used() < kSpareAfter) continue;
     dismiss(connection, kLogoutLimit);
     return;
   }
-  if (insisting_ == 0) return;
-  const auto victim = idle_longest(Manner::kInsisting, nullptr);
-  if (victim && victim->connection().available()) victim->give_connection();
+  if (claim == Claim::kSpare) return;
+  const bool insists = claim == Claim::kAny && now - room_wish_->began_ >= config().max_hold;
+  const auto victim = idle_longest(insists ? Manner::kInsisting : Manner::kGentle, nullptr);
+  if (victim) victim->give_connection();
+}
+
+bool SharedAccount::has_spare_place() const {
+  const uint32_t most = most_connections();
+  return (most == 0 || places_->used() < most) && wishes_.empty() && !opening_;
 }
 
 Task<> SharedAccount::wait_for_change(base::Instant deadline) {
@@ -232,9 +243,19 @@ Task<SharedAccount::Found> SharedAccount::connection_for_command() {
   }
 }
 
+// Of those that only want to know what is new, the one that has not heard for the longest time is first.
+bool SharedAccount::others_heard_less(const SharedMailbox& mailbox) const {
+  return std::any_of(mailboxes_.begin(), mailboxes_.end(), [&](const auto& entry) {
+    const auto& other = *entry.second;
+    return &other != &mailbox && other.lacks_connection() && other.last_heard() < mailbox.last_heard();
+  });
+}
+
 // Mailboxes get connections in the order in which they asked.
 Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox, Manner manner,
                                                          std::function<bool()> give_up) {
+  if (manner == Manner::kGentle && others_heard_less(mailbox))
+    co_return Found{nullptr, std::string(kNoneFree)};
   const auto began = workplace_.scheduler().now();
   const auto deadline = began + config().backend_wait;
   const uint64_t before = openings_;
@@ -251,7 +272,7 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
         if (!connection->lost() && !connection->retiring() && !connection->attached() &&
             (!unattached || connection->free()))
           unattached = connection;
-      if (unattached && insisting_ == 0) co_return Found{unattached, {}};
+      if (unattached && !is_for_room()) co_return Found{unattached, {}};
       if (give_up()) {
         // Whoever was to make room need not.
         if (victim) victim->keep_connection();
@@ -266,7 +287,9 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
       if (failed && (waited || manner == Manner::kGentle))
         co_return Found{nullptr, std::string(kUnreachable)};
       if (!opening_) {
-        const auto next_victim = idle_longest(manner, &mailbox);
+        // Who was asked is on its way: a second one need not give its connection for this.
+        const bool one_gives = victim && victim->attached();
+        const auto next_victim = one_gives ? victim : idle_longest(manner, &mailbox);
         if (next_victim) {
           victim = next_victim;
           victim->give_connection();
@@ -374,7 +397,7 @@ void SharedAccount::run() {
 }
 
 void SharedAccount::on_connection_free(SharedConnection& connection) noexcept {
-  if (room_wishes_ > 0) make_room();
+  make_room();
   const auto* server = connection.server();
   if (server && server->limit->wants_room()) accounts_.make_room(server->limit);
   if (connection.retiring()) workplace_.scheduler().make_ready(*this);

@@ -72,20 +72,28 @@ class SharedAccount final : private SharedConnection::Owner,
   void no_slot();
   // K, or what the backend was found to allow; 0: no limit.
   uint32_t most_connections() const;
-  enum class Manner : uint8_t { kGentle, kInsisting };
-  // Somebody waits for one of the K places to verify a credential: a connection that nobody needs is closed,
-  // else, if he insists, that of the mailbox idle longest.
+  // Somebody waits for one of the K places to verify a credential. What is closed for him:
+  enum class Claim : uint8_t {
+    kSpare,  // a connection that nobody has needed for a while
+    kIdle,   // or that of a mailbox where nobody does anything
+    kAny,    // or, if that takes long, that of the mailbox idle longest
+  };
   class RoomWish {
    public:
-    RoomWish(SharedAccount& account, Manner manner);
+    RoomWish(SharedAccount& account, Claim claim);
     ~RoomWish();
     RoomWish(const RoomWish&) = delete;
     RoomWish& operator=(const RoomWish&) = delete;
 
    private:
+    friend class SharedAccount;
     SharedAccount& account_;
-    const Manner manner_;
+    const Claim claim_;
+    const base::Instant began_;
+    async::Timer again_;
   };
+  // A place that none of the account's mailboxes waits for.
+  bool has_spare_place() const;
 
   // What was found, or why not, fit behind a tag.
   struct Found {
@@ -94,6 +102,7 @@ class SharedAccount final : private SharedConnection::Owner,
   };
   // A connection for a command that needs no mailbox open; its turn is the caller's to ask for.
   async::Task<Found> connection_for_command();
+  enum class Manner : uint8_t { kGentle, kInsisting };
   // A connection for a mailbox, which it is attached to from then on. `gentle`: only where nobody else is
   // disturbed. `give_up` is asked after every change(), and every `min_hold`.
   async::Task<Found> connection_for(SharedMailbox& mailbox, Manner manner, std::function<bool()> give_up);
@@ -175,8 +184,10 @@ class SharedAccount final : private SharedConnection::Owner,
   async::Task<> close_one(std::shared_ptr<SharedConnection> connection, base::Millis busy);
   async::Task<> keep(std::shared_ptr<SharedMailbox> mailbox);
   void make_room();
+  bool is_for_room() const { return room_wish_ && room_wish_->claim_ != Claim::kSpare; }
   std::shared_ptr<SharedMailbox> idle_longest(Manner manner, const SharedMailbox* except) const;
   bool needed() const;
+  bool others_heard_less(const SharedMailbox& mailbox) const;
 
   SharedMailbox* mailbox_on(const SharedConnection& connection) const;
   void dismiss_retired();
@@ -206,8 +217,7 @@ class SharedAccount final : private SharedConnection::Owner,
   uint64_t openings_ = 0;  // that have ended
   std::string opening_problem_;
   BackOff back_off_;
-  size_t room_wishes_ = 0;
-  size_t insisting_ = 0;  // of them
+  RoomWish* room_wish_ = nullptr;  // one credential is verified at a time
   size_t closing_connections_ = 0;
   bool copying_ = false;
   bool subscribing_ = false;

@@ -63,7 +63,7 @@ void SharedAccount::no_slot() {
 bool SharedAccount::can_open() const {
   const bool has_credential = !proven_.empty() || !config().master_user.empty();
   const uint32_t most = most_connections();
-  return !closing_ && !opening_ && has_credential && insisting_ == 0 &&
+  return !closing_ && !opening_ && has_credential && !is_for_room() &&
          back_off_.may_try(workplace_.scheduler().now()) && (most == 0 || places_->used() < most);
 }
 

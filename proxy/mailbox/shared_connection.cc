@@ -302,7 +302,7 @@ Task<> SharedConnection::outlast(std::shared_ptr<SharedConnection> self) {
 
 void SharedConnection::give_up() {
   connection_->abort();
-  connection_->take_stream().reset();
+  connection_->take_stream();  // its destruction closes the socket
   connection_->permit = {};
   place_ = {};
   retiring_.reset();
@@ -320,6 +320,7 @@ Task<> SharedConnection::close(Millis limit, Millis busy) {
   drained_.notify_all();
   while (auto* waiter = waiting_.pop_front()) waiter->decided.set();
   co_await connection_->close(limit, busy);
+  give_up();
 }
 
 void SharedConnection::on_untagged(const wire::Response& response,

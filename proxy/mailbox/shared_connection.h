@@ -142,7 +142,8 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   void pause() { connection_->pause(); }
   void resume() { connection_->resume(); }
   void abort(const std::string& reason) { connection_->abort(reason); }
-  // It is lost: its socket and its places (K, max_connections) go at once, whoever still refers to it.
+  // It is lost or closed: its socket and its places (K, max_connections) go at once, whoever still refers to
+  // it.
   void give_up();
   // It is to be closed for others' sake as soon as nothing needs it: nobody new gets it, and `until_closed`
   // lasts that long.

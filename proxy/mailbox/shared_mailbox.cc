@@ -41,7 +41,7 @@ SharedMailbox::SharedMailbox(SharedAccount& account, MailboxKey key, std::string
       key_(std::move(key)),
       name_(std::move(name)),
       holder_(account.workplace().next_holder()) {
-  alone_since_ = last_visit_ = quiet_since_ = now();
+  alone_since_ = last_visit_ = last_heard_ = quiet_since_ = now();
 }
 
 SharedMailbox::~SharedMailbox() {
@@ -101,7 +101,7 @@ Task<> SharedMailbox::step() {
     if (!set_aside() && wanted()) {
       co_await attach();
       // Whoever was refused has to hear of it before the next try.
-      if (!attached_) co_await wake_.wait_for(kAfterRefusal);
+      if (!attached_) co_await wake_.wait_for(opens_.empty() ? kLookAgain : kAfterRefusal);
       co_return;
     }
   } else if (must_let_go()) {
@@ -125,6 +125,11 @@ bool SharedMailbox::anybody_idles() const {
   bool any = false;
   viewers_.for_each([&](const Viewer& viewer) { any = any || viewer.idling; });
   return any;
+}
+
+// Those who idle in it have waited in vain for a connection that others leave alone.
+bool SharedMailbox::news_overdue() const {
+  return anybody_idles() && now() - last_heard_ >= 2 * config().poll_interval;
 }
 
 // Whether a suspended mailbox is to be attached.
@@ -287,7 +292,7 @@ Task<> SharedMailbox::look_after() {
     } else {
       co_await connection->run(*this, std::string(kind == Poll::kCheck ? "CHECK" : "NOOP"));
     }
-    last_visit_ = now();
+    last_visit_ = last_heard_ = now();
     visit_pause_ = Millis(0);
   }
   co_await learn_what_is_new(connection);
@@ -494,7 +499,9 @@ Task<> SharedMailbox::poll(Poll kind) {
   polls_.push_back(polling);
   wake_.notify_all();
   if (!attached_) {
+    polling.has_limit = true;
     co_await polling.done.wait_for(kPatienceOfPolls);
+    polling.has_limit = false;
     if (!polling.linked() || !attached_) co_return;
   }
   co_await polling.done.wait();
@@ -545,7 +552,7 @@ void SharedMailbox::news() {
 }
 
 void SharedMailbox::run() {
-  if (!table_.complete()) wake_.notify_all();
+  if (attached_ && !table_.complete()) wake_.notify_all();
   viewers_.for_each([](Viewer& viewer) {
     if (viewer.idling) viewer.on_news();
   });

@@ -58,6 +58,9 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   void give_connection();
   // Nobody else wants it any more.
   void keep_connection() { connection_wanted_ = false; }
+  // Its clients ask what is new, and there was no connection for that.
+  bool lacks_connection() const { return lacks_connection_ && !attached_ && !polls_.empty(); }
+  base::Instant last_heard() const { return last_heard_; }
   bool in_use() const { return !viewers_.empty() || uses_ > 0; }
   // RFC 4315, UIDNOTSTICKY: what its clients know of it would be worth nothing afterwards.
   bool can_be_suspended() const { return !uids_not_sticky_ || viewers_.size() <= leaving_; }
@@ -216,6 +219,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
       done.set();
     }
     Poll kind;
+    bool has_limit = false;  // it waits for the mailbox to be attached, but not for long
     async::Event done;
   };
   // shared_mailbox.cc
@@ -245,6 +249,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool writing_may_be_back() const;
   bool idle_goes_on() const;
   bool anybody_idles() const;
+  bool news_overdue() const;
   uint32_t without_flags();
   async::Task<> idle_on_backend();
   bool may_idle() const;
@@ -321,6 +326,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool idle_refused_ = false;
   bool closing_ = false;
   bool connection_wanted_ = false;
+  bool lacks_connection_ = false;
   int lost_attaches_ = 0;   // in a row: attach() lost its connection in the middle
   bool yields_ = false;     // registered with the arbiter
   bool looked_at_ = false;  // this, too
@@ -371,7 +377,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::WaitList wake_;     // of keep()
   async::WaitList changed_;  // suspended, complete
   base::Instant alone_since_{};
-  base::Instant last_visit_{};  // the backend was asked what is new
+  base::Instant last_visit_{};  // the backend was asked what is new, or was to be
+  base::Instant last_heard_{};  // it has answered
   base::Instant quiet_since_{};
   base::Millis visit_pause_{0};  // until a suspended mailbox is visited for those who idle
 };

@@ -104,7 +104,7 @@ Task<> SharedMailbox::attach() {
   } else {
     attached_ = true;
     lost_attaches_ = 0;
-    attached_since_ = quiet_since_ = last_work_ = now();
+    attached_since_ = quiet_since_ = last_work_ = last_heard_ = now();
     see_who_is_here();
     // Somebody may have begun to wait since the lease was granted.
     if (yields_ && account_.workplace().arbiter().is_wanted(holder_)) wanted_since_ = now();
@@ -142,10 +142,12 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   };
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
                                       insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, give_up);
+  lacks_connection_ = false;
   if (refusal) co_return refusal;
   leased_ = true;
   if (connection_) co_return std::nullopt;
-  const auto manner = insisting ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
+  const auto manner =
+      insisting || news_overdue() ? SharedAccount::Manner::kInsisting : SharedAccount::Manner::kGentle;
   const auto leased = now();
   auto found = co_await account_.connection_for(*this, manner, [this, leased] {
     // A lease that finds no connection is not kept from others who wait for it.
@@ -153,6 +155,7 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
     gave_up_ = closing_ || set_aside() || !wanted() || in_vain;
     return gave_up_;
   });
+  lacks_connection_ = !found.connection;
   if (!found.connection) co_return found.problem;
   connection_ = std::move(found.connection);
   connection_->attach(this);
@@ -176,6 +179,8 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
     const Flag deselecting(deselecting_);
     co_await deselect(connection);
   }
+  // A BYE may have come in one piece with the last answer.
+  if (connection != connection_) co_return std::string(kGone);
   co_return refusal;
 }
 
@@ -357,7 +362,9 @@ void SharedMailbox::suspended(Flags flags) {
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
   account_.workplace().suspects().closed(holder_);
   account_.workplace().arbiter().release(holder_, key_);
-  tell_polls(polls_);
+  polls_.for_each([](Polling& polling) {
+    if (!polling.has_limit) polling.answered();
+  });
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();

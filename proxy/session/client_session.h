@@ -121,6 +121,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> decide(std::string tag, auth::Credential credential);
   async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
   async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
+  enum class Line : uint8_t { kOneAtATime, kAll };
+  async::Task<mailbox::Account::Check> may_ask(std::string name, std::shared_ptr<mailbox::Account> account,
+                                               Line line, base::Millis limit, std::function<bool()> decided);
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
   bool admit_user(const std::string& tag, const std::string& name);

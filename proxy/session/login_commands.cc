@@ -49,6 +49,19 @@ class Burial {
   bool needed_ = true;
 };
 
+mailbox::SharedAccount::Claim claim_of(auth::AuthThrottle::Standing standing) {
+  using Claim = mailbox::SharedAccount::Claim;
+  switch (standing) {
+    case auth::AuthThrottle::Standing::kKnown:
+      return Claim::kAny;
+    case auth::AuthThrottle::Standing::kStranger:
+      return Claim::kIdle;
+    case auth::AuthThrottle::Standing::kSuspect:
+      return Claim::kSpare;
+  }
+  return Claim::kSpare;
+}
+
 }  // namespace
 
 Task<> ClientSession::login(const Entry& entry) {
@@ -210,6 +223,38 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
   host_.shared().counters.hand_overs.fetch_add(1, std::memory_order_relaxed);
 }
 
+// Until this login may ask the backend. Whoever guesses waits for longer and longer, on this connection or
+// another; and of one account one credential is verified at a time, unless each session needs a connection of
+// its own. Empty: it did not come to that, or `decided` says that there is nothing to be asked any more.
+Task<mailbox::Account::Check> ClientSession::may_ask(std::string name,
+                                                     std::shared_ptr<mailbox::Account> account, Line line,
+                                                     base::Millis limit, std::function<bool()> decided) {
+  auto& throttle = host_.shared().throttle;
+  auto& scheduler = host_.scheduler();
+  for (;;) {
+    const auto hold = throttle.hold(counted_address(), name, scheduler.now());
+    if (hold.count() > 0) {
+      co_await async::sleep_for(hold);
+      continue;
+    }
+    mailbox::Account::Check check;
+    if (line == Line::kOneAtATime) {
+      using Rank = mailbox::Account::Rank;
+      const auto standing = throttle.standing(counted_address(), name);
+      const auto rank = standing == auth::AuthThrottle::Standing::kKnown ? Rank::kKnown : Rank::kStranger;
+      auto got = co_await mailbox::Account::begin_check(
+          account, scheduler, rank, limit, [this, &decided] { return giving_up() || decided(); });
+      if (!got || decided()) co_return mailbox::Account::Check();
+      check = std::move(got);
+    }
+    const auto left =
+        throttle.admit(counted_address(), name, config().limits.auth_failure_delay, scheduler.now());
+    if (left.count() == 0) co_return check;
+    check.end();  // somebody has failed meanwhile
+    co_await async::sleep_for(left);
+  }
+}
+
 Task<> ClientSession::open_backend(std::string tag, auth::Credential credential, routing::Target target) {
   const auto& backend = *target.backend;
   const auto servers = service_->backends.at(backend.name);
@@ -231,30 +276,16 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     co_return;
   }
 
-  // Whoever guesses waits before the backend is asked, on this connection or another.
   const std::string name = backend.name + '\0' + target.login_name;
-  for (;;) {
-    const auto hold = host_.shared().throttle.admit(
-        counted_address(), name, config().limits.auth_failure_delay, host_.scheduler().now());
-    if (hold.count() == 0) break;
-    co_await async::sleep_for(hold);
-  }
-
   auto account = host_.accounts().get(backend.name, target.login_name);
   waiting_for_ = "a connection to " + backend.name;
   waiting_account_ = account;
+  auto check = co_await may_ask(name, account, shares ? Line::kOneAtATime : Line::kAll, backend.lease_wait,
+                                [known, digest, this] { return is_verified(known(), digest); });
   Seat seat;
   const auto deadline = host_.scheduler().now() + backend.lease_wait;
   const auto standing = host_.shared().throttle.standing(counted_address(), name);
-  mailbox::Account::Check check;  // until the backend has answered
-  if (shares) {
-    using Rank = mailbox::Account::Rank;
-    const auto rank = standing == auth::AuthThrottle::Standing::kKnown ? Rank::kKnown : Rank::kStranger;
-    auto got = co_await mailbox::Account::begin_check(
-        account, host_.scheduler(), rank, backend.lease_wait,
-        [this, known, digest] { return giving_up() || is_verified(known(), digest); });
-    check = std::move(got);
-  }
+  const auto claim = claim_of(standing);
   for (;;) {
     const auto sharing = known();
     if (is_verified(sharing, digest)) {  // by another session, meanwhile
@@ -273,12 +304,10 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
       co_return;
     }
     if (shares && !check) break;
-    // Those who guess get what nobody else needs.
-    using Manner = mailbox::SharedAccount::Manner;
-    const auto manner =
-        standing == auth::AuthThrottle::Standing::kSuspect ? Manner::kGentle : Manner::kInsisting;
     std::optional<mailbox::SharedAccount::RoomWish> wish;
-    if (sharing) wish.emplace(*sharing, manner);
+    if (sharing) wish.emplace(*sharing, claim);
+    // Those who guess get what nobody else needs, and do not wait for it.
+    if (sharing && standing == auth::AuthThrottle::Standing::kSuspect && !sharing->has_spare_place()) break;
     const auto most = sharing ? sharing->most_connections() : backend.connections_per_user;
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
     seat.slot = co_await mailbox::Account::take_slot(

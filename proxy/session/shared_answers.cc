@@ -394,6 +394,7 @@ void SharedSession::on_credential_refused() noexcept {
 void SharedSession::break_off(std::string_view why) {
   if (client_.state() == State::kLogout) return;
   client_.say_bye(why);
+  again_.cancel();  // its UIDs may mean other messages by now
   client_.end(std::string(why));
 }
 

@@ -85,28 +85,24 @@ Task<> SharedSession::forward(Entry entry) {
     co_return;
   }
   bool waited = false;
-  Connection connection;
-  for (;;) {
-    // What is lost meanwhile goes first, too: this one may have waited for it.
-    while (!again_.empty() || !may_join(relayed)) {
-      waited = true;
-      co_await progress_.wait();
-    }
-    if (mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
-      connection = current_ = mailbox_->shared_connection();
-      mailbox_->worked();
-      break;
-    }
+  while (!may_join(relayed)) {
     waited = true;
-    auto turn = co_await turn_in(mailbox_);
+    co_await progress_.wait();
+  }
+
+  Connection connection;
+  if (again_.empty() && mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
+    connection = current_ = mailbox_->shared_connection();
+    mailbox_->worked();
+  } else {
+    waited = true;
+    auto turn = co_await turn_behind_lost();
     if (!turn.connection) {
       drop(relayed);
       answer(command, *turn.refusal);
       co_return;
     }
     connection = std::move(turn.connection);
-    if (again_.empty()) break;
-    connection->end(*this);
   }
   const mailbox::TurnEnd end(connection, *this);
   if (wire::info(command.verb).writes && mailbox_->read_only()) {  // see turn_to_write()
@@ -147,6 +143,17 @@ Task<> SharedSession::forward(Entry entry) {
   relayed.sent = true;
   connection->send(*this, tag, std::move(pieces), relayed);
   if (alone) co_await all_answered();
+}
+
+// What was lost before, or while it waits, goes first: the answers to SEARCH must come in the order of the
+// commands, and of two STOREs the second one is the last.
+Task<SharedSession::Turn> SharedSession::turn_behind_lost() {
+  for (;;) {
+    while (!again_.empty()) co_await progress_.wait();
+    auto turn = co_await turn_in(mailbox_);
+    if (!turn.connection || again_.empty()) co_return turn;
+    turn.connection->end(*this);
+  }
 }
 
 // Whether the last message that the client knows of is still there.

@@ -167,6 +167,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   // shared_messages.cc
   async::Task<> forward(Entry entry);
   async::Task<Refusal> numbers_known();
+  async::Task<Turn> turn_behind_lost();
   Prepared prepare(const wire::Command& command, Relayed& relayed);
   Prepared prepare_fetch(const wire::Command& command, Relayed& relayed);
   Prepared prepare_store(const wire::Command& command, Relayed& relayed);

@@ -115,10 +115,17 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
   return problem ? name + ": " + *problem : problem;
 }
 
-// The proxy may hear of it a little later.
-size_t SessionAudit::cuts_during(const Running& running) const {
-  const auto since = context_.world.moments.at(running.delivered->time - base::Millis(100));
-  return context_.world.cuts_since(user(), since);
+size_t SessionAudit::losses_during(const Running& running) const {
+  return context_.world.losses_since(user(), *running.delivered);
+}
+
+// The server was away for about as long as a command waits for it.
+bool SessionAudit::long_outage_during(const Running& running) const {
+  const auto long_enough = context_.rules.backend_wait - base::Millis(11'000);  // BackOff pauses for 10 s
+  return std::ranges::any_of(context_.world.outages, [&](const World::Outage& outage) {
+    return outage.end - outage.begin >= long_enough &&
+           outage.end + base::Millis(11'000) >= running.delivered->time;
+  });
 }
 
 // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price, nor waited for
@@ -127,7 +134,7 @@ size_t SessionAudit::cuts_during(const Running& running) const {
 bool SessionAudit::was_answered_without_backend(const Running& running) {
   if (!context_.rules.shared()) return true;
   const bool attached =
-      running.attached && context_.is_attached(*open_->history) && cuts_during(running) == 0;
+      running.attached && context_.is_attached(*open_->history) && losses_during(running) == 0;
   return !attached || now().time - running.delivered->time >= base::Millis(1'000);
 }
 
@@ -148,8 +155,13 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   // What may be repeated is, once.
   if (reply.code == "UNAVAILABLE" && running.is_delivered()) {
     const bool repeats = command.info().repeatable && command.info().uses_numbers;
-    if (cuts_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
+    if (losses_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
   }
+  const bool waited_in_vain = given_up || reply.code == "LIMIT";
+  if (waited_in_vain && running.is_delivered() && long_outage_during(running)) return std::nullopt;
+  // Others have all connections that there may be.
+  const bool no_place = given_up || reply.code == "LIMIT";
+  if (no_place && context_.rules.scarce) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
@@ -255,6 +267,7 @@ Problem SessionAudit::check_search(const Running& running) const {
 Problem SessionAudit::check_copy(const Running& running, const Reply& reply) {
   if (reply.code != "COPYUID") return std::nullopt;
   const auto* target = target_of(*running.command);
+  if (target && target->begun() > *running.delivered) return std::nullopt;  // it was another one then
   wire::TokenReader reader(reply.code_arguments);
   const auto validity = reader.number();
   if (!target || validity != target->uid_validity() || !reader.space()) return "COPYUID of another mailbox";
@@ -285,6 +298,7 @@ Problem SessionAudit::check_copy(const Running& running, const Reply& reply) {
 Problem SessionAudit::check_append(const Running& running, const Reply& reply) {
   if (reply.code != "APPENDUID") return std::nullopt;
   const auto* target = target_of(*running.command);
+  if (target && target->begun() > *running.delivered) return std::nullopt;
   wire::TokenReader reader(reply.code_arguments);
   const auto validity = reader.number();
   const auto uid = reader.space() ? reader.number() : std::nullopt;
@@ -297,6 +311,7 @@ Problem SessionAudit::check_append(const Running& running, const Reply& reply) {
 Problem SessionAudit::check_status(const Running& running) const {
   if (!running.status) return "OK without an answer";
   const auto* mailbox = target_of(*running.command);
+  if (mailbox->begun() > *running.delivered) return std::nullopt;
   wire::TokenReader reader(*running.status);
   if (!reader.astring() || !reader.space() || !reader.open()) return "a malformed STATUS response";
   // Exact where nothing happened meanwhile.

@@ -182,6 +182,10 @@ SessionAudit::Problem SessionAudit::behind(const OpenMailbox& box, Moment then) 
   const uint32_t there = box.history->alive_since(then);
   if (picture.exists() < there)
     return fmt::format("{} messages are known, and {} are there for long enough", picture.exists(), there);
+  // Flags of a mailbox that was set aside are read again a while later.
+  const auto may_be_old = [&](Moment since) {
+    return context_.world.deselected_lately(box.history->id(), since, context_.rules.age_of_flags());
+  };
   const bool held_back = std::ranges::any_of(running_, [this](const Running& running) {
     // Half a command may be one by number.
     if (!running.is_delivered()) return !running.part_ends.empty() && running.starts < delivered_;
@@ -196,7 +200,8 @@ SessionAudit::Problem SessionAudit::behind(const OpenMailbox& box, Moment then) 
     if (!mail->alive()) {
       if (*mail->gone < then && !held_back)
         return fmt::format("message {} (UID {}) is gone, which was not told", number, message.uid);
-    } else if (message.flags && mail->flags_changed() < then && *message.flags != mail->message.flags) {
+    } else if (message.flags && mail->flags_changed() < then && !may_be_old(mail->flags_changed()) &&
+               *message.flags != mail->message.flags) {
       return fmt::format("message {} (UID {}) is known with the flags ({}), and has had ({}) for long enough",
                          number, message.uid, fmt::join(*message.flags, " "),
                          fmt::join(mail->message.flags, " "));

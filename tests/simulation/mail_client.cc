@@ -53,7 +53,7 @@ void MailClient::act() {
   auto& random = world_.random;
   switch (state_) {
     case State::kAway:
-      if (!leaving_) connect();
+      if (!leaving_ && !resting_) connect();
       return;
     case State::kGreeting:
     case State::kLoggingIn:

@@ -26,6 +26,10 @@ std::optional<Moment> Mail::had(const demo::Flags& wanted, Moment from) const {
   return first;
 }
 
+bool MailboxHistory::has_another_identity(const demo::MailStore& store) const {
+  return store.revision(id_) != revision_ && store.numbers(id_).uid_validity != uid_validity_;
+}
+
 void MailboxHistory::look(const demo::MailStore& store, Moments& moments, const Listener& listener) {
   if (store.revision(id_) == revision_) return;
   const auto now = store.snapshot(id_);
@@ -89,7 +93,17 @@ MailboxHistory& MailHistory::add(const std::string& user, const std::string& mai
 }
 
 void MailHistory::look() {
-  for (const auto& [name, mailbox] : mailboxes_) mailbox->look(store_, moments_, listener_);
+  for (auto& [name, mailbox] : mailboxes_) {
+    if (!mailbox->has_another_identity(store_)) {
+      mailbox->look(store_, moments_, listener_);
+      continue;
+    }
+    const auto now = moments_.now();
+    mailbox->retire(now);
+    auto next = std::make_unique<MailboxHistory>(name.first, name.second, mailbox->id(), now);
+    retired_.push_back(std::exchange(mailbox, std::move(next)));
+    mailbox->look(store_, moments_, {});
+  }
 }
 
 MailboxHistory* MailHistory::find(const std::string& user, const std::string& mailbox) {

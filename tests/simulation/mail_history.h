@@ -44,10 +44,11 @@ std::string token(uint32_t number);
 // The first one in the text; empty if there is none.
 std::string find_token(std::string_view text);
 
+// Of one mailbox, as long as it has one UIDVALIDITY.
 class MailboxHistory {
  public:
-  MailboxHistory(std::string user, std::string name, demo::MailboxId id)
-      : user_(std::move(user)), name_(std::move(name)), id_(id) {}
+  MailboxHistory(std::string user, std::string name, demo::MailboxId id, Moment begun = {})
+      : user_(std::move(user)), name_(std::move(name)), id_(id), begun_(begun) {}
 
   struct Change {
     enum class Kind : uint8_t { kBorn, kGone, kFlags };
@@ -57,6 +58,11 @@ class MailboxHistory {
   };
   using Listener = std::function<void(const MailboxHistory&, const Change&)>;
 
+  bool has_another_identity(const demo::MailStore& store) const;
+  // It has: from here on nothing changes in this one.
+  void retire(Moment when) { retired_ = when; }
+  const std::optional<Moment>& retired() const { return retired_; }
+  Moment begun() const { return begun_; }
   // Takes over what has changed, and tells it.
   void look(const demo::MailStore& store, Moments& moments, const Listener& listener);
 
@@ -79,6 +85,8 @@ class MailboxHistory {
   std::string user_;
   std::string name_;
   demo::MailboxId id_;
+  Moment begun_;
+  std::optional<Moment> retired_;
   uint64_t revision_ = 0;
   uint32_t uid_validity_ = 0;
   Moment changed_;
@@ -105,6 +113,7 @@ class MailHistory {
   demo::MailStore& store_;
   Moments& moments_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<MailboxHistory>> mailboxes_;
+  std::vector<std::unique_ptr<MailboxHistory>> retired_;  // which clients may still have open
   MailboxHistory::Listener listener_;
 };
 

@@ -86,7 +86,7 @@ void Link::set_peer(LinkPeer* peer) {
 }
 
 void Link::send(std::string_view octets) {
-  if (stream_closed_ || lost_ || in_end_) return;
+  if (stream_closed_ || lost_ || breaks_off_ || in_end_) return;
   in_ += octets;
   arm(in_timer_);
 }
@@ -101,6 +101,14 @@ void Link::reset() {
   lost_ = true;
   in_.clear();
   in_at_ = 0;
+  arm(in_timer_);
+  arm(out_timer_);
+}
+
+void Link::break_off(size_t octets) {
+  peer_ = nullptr;
+  breaks_off_ = true;
+  in_.resize(std::min(in_.size(), in_at_ + octets));
   arm(in_timer_);
   arm(out_timer_);
 }
@@ -144,10 +152,12 @@ bool Link::hand_in(size_t most) {
 
 void Link::deliver_in() {
   if (stream_closed_ || handler_ == nullptr) return;
+  if (breaks_off_ && in_at_ == in_.size()) lost_ = true;
   if (lost_) {
     // A reader that has stopped does not notice.
     if (lost_told_ || (!reading_ && !lost_noticed_)) return;
     lost_told_ = true;
+    if (tap_) tap_->on_lost();
     handler_->on_lost("connection reset");
     world_.scheduler.run_ready();
     return;
@@ -156,7 +166,7 @@ void Link::deliver_in() {
   const size_t each = habits_.to_proxy == Cut::kOctets ? 1 : size;
   for (size_t done = 0; done < size && hand_in(each);) done += each;
   if (!readable()) return;  // start_reading() arms the timer
-  if (in_at_ < in_.size()) {
+  if (in_at_ < in_.size() || breaks_off_) {
     arm(in_timer_);
   } else if (in_end_ && !in_end_told_) {
     in_end_told_ = true;

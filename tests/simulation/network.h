@@ -46,6 +46,7 @@ class LinkTap {
  public:
   virtual void on_delivered(std::string_view octets) = 0;  // just before the proxy gets them
   virtual void on_written(std::string_view octets) = 0;
+  virtual void on_lost() {}  // just before the proxy hears of it
   virtual void on_stream_closed() {}
 
  protected:
@@ -68,11 +69,14 @@ class Link {
   void send(std::string_view octets);
   void finish();  // half-closes
   void reset();   // both ways, at once; the peer hears nothing more
+  // The same, but the proxy still gets the first `octets` of what is on its way to it.
+  void break_off(size_t octets);
   // While held, the peer reads nothing.
   void hold(bool held);
   bool held() const { return held_; }
   size_t undelivered() const { return in_.size() - in_at_; }
 
+  bool left_by_proxy() const { return stream_closed_; }
   // Nobody needs it any more.
   bool over() const { return stream_closed_ && peer_ == nullptr; }
 
@@ -110,6 +114,7 @@ class Link {
   size_t in_at_ = 0;
   bool in_end_ = false;
   bool in_end_told_ = false;
+  bool breaks_off_ = false;
   bool lost_ = false;
   bool lost_noticed_ = false;  // by writing
   bool lost_told_ = false;

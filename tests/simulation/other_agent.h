@@ -15,8 +15,10 @@ namespace imapmux::simulation {
 
 class OtherAgent {
  public:
+  using Question = std::function<bool(const MailboxHistory&)>;
+  // `is_open`: somebody has selected it. `may_renew`: everybody will notice another UIDVALIDITY.
   OtherAgent(World& world, MailHistory& history, demo::MailStore& store, const Habits& habits,
-             std::vector<std::string> users, std::function<bool(const std::string&)> cut);
+             std::vector<std::string> users, Question is_open, Question may_renew);
 
   void rest(bool resting) { resting_ = resting; }
   // It is its own doing that the store tells of.
@@ -27,14 +29,17 @@ class OtherAgent {
   void deliver(const MailboxHistory& mailbox);
   void expunge(const MailboxHistory& mailbox);
   void change_flags(const MailboxHistory& mailbox);
-  void cut(const std::string& user);
+  void exchange(const MailboxHistory& mailbox);
+  void renew(const MailboxHistory& mailbox);
+  const MailboxHistory& some_mailbox();
 
   World& world_;
   MailHistory& history_;
   demo::MailStore& store_;
   const Habits& habits_;
   const std::vector<std::string> users_;
-  const std::function<bool(const std::string&)> cut_;  // a connection of the user; false: there is none
+  const Question is_open_;
+  const Question may_renew_;
   async::Timer next_act_;
   bool resting_ = false;
   bool acting_ = false;

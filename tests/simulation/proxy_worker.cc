@@ -18,6 +18,7 @@ ProxyWorker::ProxyWorker(World& world, LegacyBackend& backend, config::ConfigPtr
       posting_(world.scheduler, [this] { run_posted(); }) {
   shared_.spool = std::make_unique<net::SpoolLimits>(service_->config->limits.max_spool,
                                                      service_->config->limits.spool_directory);
+  for (const auto& [name, servers] : service_->backends) servers->apply_limits();
 }
 
 ProxyWorker::~ProxyWorker() = default;
@@ -37,11 +38,45 @@ Task<> ProxyWorker::close_for_good(session::Seat seat) {
   co_await seat.connection->close(Millis(1'000), Millis(2'000));
 }
 
+namespace {
+
+struct PlaceWait {
+  async::Event granted;
+};
+
+}  // namespace
+
+// What keeps to max_connections, like open_connection() of backend/open.cc.
+Task<backend::ConnectionLimit::Permit> ProxyWorker::take_place(
+    std::shared_ptr<backend::ConnectionLimit> limit, Millis most) {
+  auto wait = std::make_shared<PlaceWait>();
+  auto waiter = std::make_shared<backend::ConnectionLimit::Waiter>();
+  waiter->granted = [this, weak = std::weak_ptr(wait)] {
+    post([weak] {
+      if (const auto alive = weak.lock()) alive->granted.set();
+    });
+  };
+  if (limit->acquire(waiter)) co_return backend::ConnectionLimit::Permit(limit);
+  std::exception_ptr cancelled;
+  try {
+    co_await wait->granted.wait_for(most);
+  } catch (const async::Cancelled&) {
+    cancelled = std::current_exception();
+  }
+  if (!cancelled && wait->granted.is_set()) co_return backend::ConnectionLimit::Permit(limit);
+  limit->withdraw(waiter);
+  if (cancelled) std::rethrow_exception(cancelled);
+  throw backend::BackendUnavailable("no connection became free (max_connections)");
+}
+
 // Like backend::open_connection, but for the server, which is the only one, and the network.
 Task<std::unique_ptr<backend::BackendConnection>> ProxyWorker::connect(
     std::shared_ptr<backend::BackendServers> servers, std::string login_name) {
   const auto& settings = servers->config();
+  const auto server = servers->servers().front();
+  auto permit = co_await take_place(server->limit, settings.backend_wait);
   co_await async::sleep_for(Millis(world_.random.below(20)));
+  if (!backend_.accepts()) throw backend::BackendUnavailable("connection refused");
   auto stream = Link::open_stream(backend_.accept(login_name));
   auto connection = std::make_unique<backend::BackendConnection>(world_.scheduler, std::move(stream),
                                                                  settings.command_timeout);
@@ -51,7 +86,8 @@ Task<std::unique_ptr<backend::BackendConnection>> ProxyWorker::connect(
   } catch (const net::ConnectionLost& lost) {
     throw backend::BackendUnavailable(lost.what());
   }
-  connection->server = servers->servers().front();
+  connection->server = server;
+  connection->permit = std::move(permit);
   co_return connection;
 }
 

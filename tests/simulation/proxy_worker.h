@@ -46,6 +46,8 @@ class ProxyWorker final : private session::Host {
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
 
+  async::Task<backend::ConnectionLimit::Permit> take_place(std::shared_ptr<backend::ConnectionLimit> limit,
+                                                           base::Millis most);
   async::Task<> serve(std::unique_ptr<net::Stream> stream);
   static async::Task<> close_for_good(session::Seat seat);
   void run_posted();

@@ -124,10 +124,12 @@ Running* SessionAudit::oldest() {
 void SessionAudit::on_written(std::string_view octets) {
   context_.world.dialogue.said(name_, Dialogue::Direction::kFromProxy, octets);
   while (!context_.world.verdict.failed()) {
+    inside_response_ = inside_response_ || !octets.empty();
     switch (parser_.next(octets)) {
       case ResponseParser::Event::kNeedMore:
         return;
       case ResponseParser::Event::kResponse:
+        inside_response_ = false;
         on_response(parser_.response());
         break;
       case ResponseParser::Event::kLiteralData:
@@ -195,6 +197,7 @@ void SessionAudit::on_tagged(const Response& response) {
     fail(fmt::format("{} is answered before it was there", response.tag));
     return;
   }
+  last_answer_ = context_.world.scheduler.now();
   judge(check_answer(*found, reply));
   take_effect(*found, reply);
   running_.erase(found);
@@ -245,7 +248,7 @@ OpenMailbox* SessionAudit::subject() {
 void SessionAudit::on_untagged(const Response& response) {
   switch (response.name) {
     case ResponseName::kBye:
-      on_bye();
+      on_bye(response);
       return;
     case ResponseName::kOk:
     case ResponseName::kNo:
@@ -328,22 +331,31 @@ void SessionAudit::on_remark(const Response& response) {
 // With exclusive access a session finds out only in its turn that a literal can't go on where it was cut off.
 bool SessionAudit::was_cut_lately() const {
   const base::Millis lately(context_.rules.shared() ? 100 : 20'000);
-  return context_.world.cuts_since(user(),
-                                   context_.world.moments.at(context_.world.scheduler.now() - lately)) > 0;
+  return context_.world.losses_since(user(),
+                                     context_.world.moments.at(context_.world.scheduler.now() - lately)) > 0;
 }
 
-void SessionAudit::on_bye() {
+void SessionAudit::on_bye(const Response& response) {
   said_bye_ = true;
   const bool asked = std::ranges::any_of(
       running_, [](const Running& running) { return running.command->verb == Verb::kLogout; });
   // One that comes in the middle of a literal leaves nothing else to say.
   if (was_cut_lately()) return;
+  const bool another_identity = base::equals_ignore_case(response.code, "UNAVAILABLE") && open_ &&
+                                open_->history && open_->history->retired();
+  if (another_identity) return;
+  const bool logs_in = !running_.empty() && running_.front().command->verb == Verb::kLogin;
+  if (logs_in) return;  // who guesses gets only a connection that is free, and login_timeout is over first
   if (!asked && !leaving_) fail("BYE, and nobody asked for it");
 }
 
 void SessionAudit::on_stream_closed() {
   stream_closed_ = true;
   if (was_cut_lately()) return;
+  // Where the rest of a response never comes, a BYE would be taken for it; and who does not read does not get
+  // it.
+  const bool another_identity = open_ && open_->history && open_->history->retired();
+  if (another_identity && (inside_response_ || !reading_)) return;
   if (!leaving_ && !said_bye_) fail("the proxy closed the connection without BYE");
 }
 
@@ -357,20 +369,26 @@ void SessionAudit::look_after() {
   for (const auto& running : running_) {
     const bool idle = running.command->verb == Verb::kIdle;
     if (!running.is_delivered() || (idle && (!running.done || running.done_end > delivered_))) continue;
-    const auto since = idle ? running.done->time : running.delivered->time;
+    const auto since = std::max(idle ? running.done->time : running.delivered->time, last_answer_);
     if (time - since > rules.answer_limit) fail(running.command->tag + " is not answered");
+    break;  // one after the other
   }
   // With exclusive access the mailbox may be others' for as long as they work with it.
   if (!rules.shared() || !idling_ || !open_ || oldest()->command->verb != Verb::kIdle) return;
   const auto due = time - rules.idle_limit;
   if (idles_since_.time > due) return;
   // Polls of a mailbox that was severed back off: the proxy does not fight with somebody else.
-  if (context_.world.cuts_since(user(), context_.world.moments.at(time - base::Millis(120'000))) > 0) return;
+  if (context_.world.losses_since(user(), context_.world.moments.at(time - base::Millis(700'000))) > 0)
+    return;
   if (auto problem = behind(*open_, context_.world.moments.at(due))) fail("in IDLE for a while: " + *problem);
 }
 
 void SessionAudit::settled() {
   if (!open_) return;
+  if (open_->history->retired()) {
+    fail("settled: the mailbox has another UIDVALIDITY, which was not told");
+    return;
+  }
   const auto& messages = open_->picture.messages();
   const auto& alive = open_->history->alive();
   if (messages.size() != alive.size()) {

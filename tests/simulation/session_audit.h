@@ -77,7 +77,7 @@ class SessionAudit final : public LinkTap {
   void on_untagged(const wire::Response& response);
   void on_remark(const wire::Response& response);
   bool was_cut_lately() const;
-  void on_bye();
+  void on_bye(const wire::Response& response);
   void take_effect(const Running& running, const Reply& reply);
   void fail(const std::string& what);
   void judge(const Problem& problem) {
@@ -102,7 +102,8 @@ class SessionAudit final : public LinkTap {
 
   // audit_answers.cc
   Problem check_answer(const Running& running, const Reply& reply);
-  size_t cuts_during(const Running& running) const;
+  size_t losses_during(const Running& running) const;
+  bool long_outage_during(const Running& running) const;
   bool was_answered_without_backend(const Running& running);
   Problem check_refusal(const Running& running, const Reply& reply) const;
   Problem check_fetch(const Running& running) const;
@@ -131,6 +132,8 @@ class SessionAudit final : public LinkTap {
   std::list<Running> running_;
   std::optional<OpenMailbox> open_;
   std::optional<OpenMailbox> opening_;
+  base::Instant last_answer_{};
+  bool inside_response_ = false;
   bool greeted_ = false;
   bool asked_in_vain_ = false;
   bool idling_ = false;  // the "+" of IDLE was said

@@ -24,6 +24,38 @@ demo::Quirks any_quirks(Random& random) {
   return quirks;
 }
 
+Rules any_rules(Random& random, Access access, size_t users) {
+  Rules rules;
+  rules.access = access;
+  if (!rules.shared()) {
+    rules.cuts = random.percent(30);
+    return rules;
+  }
+  rules.most_of_user = random.between(1, 3);
+  if (random.percent(20)) {
+    const auto wanted = static_cast<uint32_t>(users) * rules.most_of_user;
+    rules.most_in_all = random.between(rules.most_of_user, wanted);
+    rules.scarce = rules.most_in_all < wanted;
+  }
+  rules.cuts = random.percent(30);
+  rules.restarts = random.percent(25);
+  rules.silences = random.percent(20);
+  rules.renewals = random.percent(30);
+  if (rules.silences) rules.command_timeout = Millis(15'000);
+  return rules;
+}
+
+std::string describe(const Rules& rules) {
+  if (!rules.shared()) return "access=exclusive";
+  std::string text = fmt::format("access=shared K={}", rules.most_of_user);
+  if (rules.most_in_all > 0) text += fmt::format(" max={}", rules.most_in_all);
+  if (rules.cuts) text += " cuts";
+  if (rules.restarts) text += " restarts";
+  if (rules.silences) text += " silences";
+  if (rules.renewals) text += " renewals";
+  return text;
+}
+
 std::string describe(const demo::Quirks& quirks) {
   static constexpr std::string_view kSecond[] = {"allowed", "refused", "severs", "read-only"};
   static constexpr std::string_view kStatus[] = {"fine", "kills", "stale"};
@@ -66,14 +98,17 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.name = "legacy";
   backend.servers.push_back({"backend.example", 143, {}});
   backend.access = rules.shared() ? config::MailboxAccess::kShared : config::MailboxAccess::kExclusive;
-  backend.connections_per_user = 16;
-  backend.lease_wait = Millis(20'000);
+  backend.connections_per_user = rules.most_of_user;
+  backend.max_connections = rules.most_in_all;
+  backend.lease_wait = Millis(60'000);
+  backend.poll_interval = rules.poll_interval;
+  backend.backend_wait = rules.backend_wait;
+  backend.command_timeout = rules.command_timeout;
   if (!rules.shared()) {  // nobody waits in vain
     backend.yield_after = Millis(300);
     backend.max_hold = Millis(1'000);
     backend.min_hold = Millis(100);
   }
-  backend.poll_interval = Millis(5'000);
   config->backends[backend.name] = std::move(backend);
   config::Route route;
   route.backend = "legacy";

@@ -12,7 +12,11 @@
 
 namespace imapmux::simulation {
 
-inline const std::vector<std::string> kMailboxes = {"INBOX", "Archive", "Drafts"};
+// More than a user has connections.
+inline const std::vector<std::string> kMailboxes = {"INBOX", "Archive", "Drafts", "Sent", "Work/Old"};
+
+Rules any_rules(Random& random, Access access, size_t users);
+std::string describe(const Rules& rules);
 
 demo::Quirks any_quirks(Random& random);
 std::string describe(const demo::Quirks& quirks);

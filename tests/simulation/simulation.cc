@@ -15,16 +15,10 @@ namespace {
 constexpr uint64_t kStepsToSettle = 400;
 constexpr Millis kTurn{10};
 constexpr Millis kLookAfter{500};
-constexpr Millis kLongEnough{180'000};
+constexpr Millis kLongEnough{600'000};
 constexpr int kMostQuestions = 10;
 // What a vanished client asked for may be done for so long.
 constexpr size_t kOldAudits = 200;
-
-Rules rules_of(const RunOptions& options) {
-  Rules rules;
-  rules.access = options.access;
-  return rules;
-}
 
 std::vector<std::string> users_of(Random& random) {
   if (random.percent(50)) return {"alice"};
@@ -36,13 +30,12 @@ std::vector<std::string> users_of(Random& random) {
 Simulation::Simulation(const RunOptions& options)
     : options_(options),
       world_(options.seed, options.verbose),
-      rules_(rules_of(options)),
       quirks_(any_quirks(world_.random)),
       users_(users_of(world_.random)),
+      rules_(any_rules(world_.random, options.access, users_.size())),
       network_(world_),
-      backend_(world_, network_, server_options(quirks_, users_)),
+      backend_(world_, network_, server_options(quirks_, users_), rules_),
       history_(backend_.server().store(), world_.moments) {
-  rules_.cuts = world_.random.percent(30);
   habits_.rules = rules_;
   habits_.mailboxes = kMailboxes;
   habits_.new_token = [tokens = 0U]() mutable { return token(++tokens); };
@@ -57,14 +50,15 @@ Simulation::Simulation(const RunOptions& options)
     backend_.notify_soon();
   });
   proxy_ = std::make_unique<ProxyWorker>(world_, backend_, proxy_config(rules_));
-  agent_ = std::make_unique<OtherAgent>(world_, history_, backend_.server().store(), habits_, users_,
-                                        [this](const auto& user) { return backend_.cut_one(user); });
+  agent_ = std::make_unique<OtherAgent>(
+      world_, history_, backend_.server().store(), habits_, users_,
+      [this](const auto& mailbox) { return is_open(mailbox); },
+      [this](const auto& mailbox) { return may_renew(mailbox); });
+  trouble_ = std::make_unique<Trouble>(world_, backend_, rules_, users_);
 
   MailClient::Surroundings around{
       .audit = {world_, history_, promises_, rules_,
-                [this](const auto& mailbox) {
-                  return backend_.server().sessions_in(mailbox.user(), mailbox.name()) > 0;
-                }},
+                [this](const auto& mailbox) { return is_open(mailbox); }},
       .network = network_,
       .habits = habits_,
       .proxy = [this](std::unique_ptr<net::Stream> stream) { proxy_->accept(std::move(stream)); },
@@ -81,9 +75,8 @@ Simulation::Simulation(const RunOptions& options)
 Simulation::~Simulation() = default;
 
 std::string Simulation::describe() const {
-  return fmt::format("seed={} access={} users={} clients={}{} {}", options_.seed,
-                     rules_.shared() ? "shared" : "exclusive", users_.size(), clients_.size(),
-                     rules_.cuts ? " cuts" : "", simulation::describe(quirks_));
+  return fmt::format("seed={} users={} clients={} {} {}", options_.seed, users_.size(), clients_.size(),
+                     simulation::describe(rules_), simulation::describe(quirks_));
 }
 
 std::string Simulation::report() const {
@@ -108,6 +101,19 @@ void Simulation::on_change(const MailboxHistory& mailbox, const MailboxHistory::
       mailbox.user() + ".b",
       fmt::format("UID {} ({}) {} {}, and nobody asked for it", change.mail.uid(), change.mail.token,
                   kWhat[static_cast<size_t>(change.kind)], mailbox.name()));
+}
+
+bool Simulation::is_open(const MailboxHistory& mailbox) {
+  return backend_.server().sessions_in(mailbox.user(), mailbox.name()) > 0;
+}
+
+// Who was told of no message need not hear of it, and what he is told then may be of the one or the other.
+bool Simulation::may_renew(const MailboxHistory& mailbox) {
+  if (is_open(mailbox) || world_.losses[mailbox.user()].unnoticed > 0) return false;
+  return std::ranges::none_of(audits_, [&](const auto& audit) {
+    return !audit->closed() && audit->open() && audit->open()->history == &mailbox &&
+           audit->open()->picture.exists() == 0;
+  });
 }
 
 void Simulation::look_after() {
@@ -158,8 +164,12 @@ void Simulation::settle() {
     return std::ranges::all_of(clients_, [](const auto& client) { return client->at_rest(); });
   };
   agent_->rest(true);
+  trouble_->rest(true);
   for (const auto& client : clients_) client->rest(true);
   play_until(at_rest, "the clients do not come to rest");
+  play_until([this] { return backend_.accepts(); }, "the server is away");
+  if (rules_.restarts) play_for(Millis(11'000));  // BackOff pauses for 10 s
+  play_for(rules_.age_of_flags());
   if (!rules_.shared()) {
     // Their mailbox is attached for one at a time, for a command that needs it.
     for (const auto& client : clients_) {
@@ -176,9 +186,13 @@ void Simulation::settle() {
     play_until(at_rest, "the clients do not get their news");
     if (world_.verdict.failed()) return;
   }
-  for (const auto& client : clients_)
-    if (!client->gone()) client->audit()->settled();
+  for (const auto& client : clients_) {
+    // Others have all connections that there may be.
+    const bool left_out = !client->gone() && rules_.scarce && client->audit()->asked_in_vain();
+    if (!client->gone() && !left_out) client->audit()->settled();
+  }
   agent_->rest(false);
+  trouble_->rest(false);
   for (const auto& client : clients_) client->rest(false);
 }
 
@@ -189,6 +203,7 @@ bool Simulation::everybody_was_told() const {
 
 void Simulation::tear_down() {
   agent_->rest(true);
+  trouble_->rest(true);
   for (const auto& client : clients_) client->leave();
   if (world_.random.percent(30)) {
     world_.ending = true;
@@ -211,6 +226,7 @@ void Simulation::tear_down() {
   if (!problem.empty()) world_.verdict.fail("?", "at the end: " + problem);
   clients_.clear();
   agent_.reset();
+  trouble_.reset();
   proxy_.reset();
   world_.scheduler.advance(Millis(1'000));
   if (!world_.verdict.failed() && world_.scheduler.next_timer() != base::Instant::max())

@@ -11,6 +11,7 @@
 #include "simulation/mail_client.h"
 #include "simulation/other_agent.h"
 #include "simulation/proxy_worker.h"
+#include "simulation/trouble.h"
 
 namespace imapmux::simulation {
 
@@ -41,20 +42,23 @@ class Simulation {
   bool everybody_was_told() const;
   void tear_down();
   void look_after();
+  bool is_open(const MailboxHistory& mailbox);
+  bool may_renew(const MailboxHistory& mailbox);
   void on_change(const MailboxHistory& mailbox, const MailboxHistory::Change& change);
 
   const RunOptions options_;
   World world_;
-  Rules rules_;
   Habits habits_;
   demo::Quirks quirks_;
   std::vector<std::string> users_;
+  Rules rules_;
   Network network_;
   LegacyBackend backend_;
   MailHistory history_;
   Promises promises_;
   std::unique_ptr<ProxyWorker> proxy_;
   std::unique_ptr<OtherAgent> agent_;
+  std::unique_ptr<Trouble> trouble_;
   std::vector<std::unique_ptr<MailClient>> clients_;
   std::vector<std::shared_ptr<SessionAudit>> audits_;  // of connections that are open, or were a while ago
   base::Instant looked_after_{};

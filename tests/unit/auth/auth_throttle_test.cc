@@ -60,6 +60,44 @@ TEST_F(Throttle, SuccessForgets) {
   throttle_.succeeded(std::nullopt, "nobody");
 }
 
+TEST_F(Throttle, WhoHasBeenHereBeforeFailsForHimselfOnly) {
+  const auto home = IpAddress::parse("192.0.2.1");
+  throttle_.succeeded(home, "bob");
+  EXPECT_EQ(2'000, failed("192.0.2.1", "bob"));
+  EXPECT_EQ(4'000, failed("192.0.2.1", "bob"));
+  EXPECT_EQ(2'000, failed("192.0.2.9", "bob"));  // the name's first
+}
+
+TEST_F(Throttle, TheOwnersLoginsDoNotSetGuessersFree) {
+  const auto home = IpAddress::parse("192.0.2.1");
+  throttle_.succeeded(home, "bob");
+  for (int i = 0; i < 3; ++i) failed("192.0.2.9", "bob");
+  throttle_.succeeded(home, "bob");
+  EXPECT_EQ(8'000, failed("192.0.2.9", "bob"));
+  EXPECT_EQ(AuthThrottle::Standing::kSuspect, throttle_.standing(IpAddress::parse("192.0.2.7"), "bob"));
+  EXPECT_EQ(AuthThrottle::Standing::kKnown, throttle_.standing(home, "bob"));
+  // A right password from elsewhere does.
+  throttle_.succeeded(IpAddress::parse("192.0.2.7"), "bob");
+  EXPECT_EQ(AuthThrottle::Standing::kStranger, throttle_.standing(IpAddress::parse("192.0.2.8"), "bob"));
+}
+
+TEST_F(Throttle, WhatComesThroughWebmailIsNobodysInParticular) {
+  throttle_.succeeded(std::nullopt, "bob");
+  EXPECT_EQ(AuthThrottle::Standing::kStranger, throttle_.standing(std::nullopt, "bob"));
+  EXPECT_EQ(2'000, failed(nullptr, "bob"));
+  EXPECT_EQ(Millis(2'000), throttle_.hold(std::nullopt, "bob", kNow));
+}
+
+TEST_F(Throttle, AskingHowLongChangesNothing) {
+  failed("192.0.2.1", "bob");
+  const auto home = IpAddress::parse("192.0.2.1");
+  const auto later = kNow + Millis(2'000);
+  EXPECT_EQ(Millis(0), throttle_.hold(home, "bob", later));
+  EXPECT_EQ(Millis(0), throttle_.hold(home, "bob", later));
+  EXPECT_EQ(Millis(0), throttle_.admit(home, "bob", kBase, later));
+  EXPECT_EQ(Millis(2'000), throttle_.hold(home, "bob", later));
+}
+
 TEST_F(Throttle, TimeForgets) {
   failed("192.0.2.1", "bob");
   EXPECT_EQ(4'000, failed("192.0.2.1", "bob", kNow + Millis(15 * 60'000)));

@@ -230,5 +230,60 @@ TEST(AccountsTest, AnAccountHasOneOwnerWhateverTheCaseOfItsName) {
   EXPECT_EQ(Accounts::owner("old", "bob", 1), 0U);
 }
 
+struct CheckTest : AccountTest {
+  using Rank = Account::Rank;
+  std::map<std::string, Account::Check> checks;
+
+  static Task<> begin(CheckTest& test, std::string name, Rank rank) {
+    bool& has_gone = test.gone[name];
+    auto check = co_await Account::begin_check(test.account, test.scheduler, rank, Millis(1'000),
+                                               [&has_gone] { return has_gone; });
+    test.log += name + (check ? "+ " : "- ");
+    if (check) test.checks[name] = std::move(check);
+  }
+  void ask(std::string name, Rank rank) {
+    scope.spawn(begin(*this, std::move(name), rank));
+    scheduler.run_ready();
+  }
+};
+
+TEST_F(CheckTest, OneAtATimeAndWhoIsKnownFirst) {
+  ask("a", Rank::kStranger);
+  ask("b", Rank::kStranger);
+  ask("c", Rank::kStranger);
+  ask("owner", Rank::kKnown);
+  EXPECT_EQ(take_log(), "a+ ");
+  checks.erase("a");
+  EXPECT_EQ(take_log(), "owner+ ");
+  checks.erase("owner");
+  EXPECT_EQ(take_log(), "b+ ");
+  checks.erase("b");
+  EXPECT_EQ(take_log(), "c+ ");
+}
+
+TEST_F(CheckTest, WhoGivesUpLetsTheNextOneGo) {
+  for (const char* name : {"a", "b", "c"}) ask(name, Rank::kStranger);
+  EXPECT_EQ(take_log(), "a+ ");
+  gone["b"] = true;
+  checks.erase("a");
+  EXPECT_EQ(take_log(), "b- c+ ");
+  ask("d", Rank::kStranger);
+  scheduler.advance(Millis(1'000));
+  EXPECT_EQ(take_log(), "d- ");
+}
+
+TEST_F(AccountTest, WhoWatchesHearsOfAFreePlace) {
+  struct Watcher final : Account::Watcher {
+    void on_place_free() noexcept override { ++heard; }
+    int heard = 0;
+  } watcher;
+  account->watch(watcher);
+  ask("a");
+  EXPECT_EQ(watcher.heard, 0);
+  give_back("a");
+  EXPECT_EQ(watcher.heard, 1);
+  take_log();
+}
+
 }  // namespace
 }  // namespace imapmux::mailbox

@@ -47,6 +47,40 @@ TEST_F(ClientWriterTest, TheBackendsCapabilitiesAreNotPassedOnInAnAnswer) {
   EXPECT_EQ(peer.take_written(), "a1 OK in\r\n");
 }
 
+TEST_F(ClientWriterTest, WhatIsHeldGoesOutAtTheEnd) {
+  writer.hold_passed(100);
+  writer.pass_line("* LIST () NIL a");
+  const LiteralStart three{3, false};
+  writer.pass_start("* LIST () NIL ", three);
+  writer.pass_literal("b c");
+  writer.pass_text("", nullptr);
+  writer.untagged("OK [ALERT] for everybody");
+  EXPECT_EQ(peer.take_written(), "* OK [ALERT] for everybody\r\n");
+  writer.release_passed();
+  writer.tagged("a1", "OK listed");
+  EXPECT_EQ(peer.take_written(), "* LIST () NIL a\r\n* LIST () NIL {3}\r\nb c\r\na1 OK listed\r\n");
+}
+
+TEST_F(ClientWriterTest, WhatIsHeldIsForgottenIfItComesAgain) {
+  writer.hold_passed(100);
+  writer.pass_line("* LIST () NIL a");
+  writer.pass_start("* LIST () NIL ", LiteralStart{3, false});
+  EXPECT_TRUE(writer.drop_passed());
+  EXPECT_FALSE(writer.inside_response());
+  writer.pass_line("* LIST () NIL a");
+  EXPECT_EQ(peer.take_written(), "* LIST () NIL a\r\n");
+}
+
+TEST_F(ClientWriterTest, MoreThanMayBeHeldGoesOut) {
+  writer.hold_passed(20);
+  writer.pass_line("* LIST () NIL a");
+  writer.pass_start("* LIST () NIL ", LiteralStart{3, false});
+  writer.pass_literal("b");
+  EXPECT_EQ(peer.take_written(), "* LIST () NIL a\r\n* LIST () NIL {3}\r\nb");
+  EXPECT_FALSE(writer.drop_passed()) << "it can't come again";
+  EXPECT_TRUE(writer.inside_response());
+}
+
 TEST_F(ClientWriterTest, WhileAResponseIsPassedOnOtherLinesWaitForItsEnd) {
   writer.pass_start("* 1 FETCH (BODY[1] ", {5, false});
   EXPECT_TRUE(writer.inside_response());
