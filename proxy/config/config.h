@@ -84,11 +84,11 @@ struct Backend {
   uint32_t max_connections = 0;       // per server, whole process; 0 = no limit
   base::Millis lease_wait{30'000};
   base::Millis poll_interval{30'000};
-  // For shared access only, like share_credentials.
   std::optional<base::Millis> yield_after = base::Millis(2'000);  // nothing: never
   base::Millis max_hold{5'000};
-  base::Millis min_hold{500};            // 0 = none
-  base::Millis linger{3'000};            // of a mailbox after its last view; 0 = none
+  base::Millis min_hold{500};  // 0 = none
+  base::Millis linger{3'000};  // of a mailbox after its last view; 0 = none
+  // For shared access only, like share_credentials.
   base::Millis credential_ttl{300'000};  // 0 = every login asks the server
   base::Millis account_linger{60'000};   // 0 = none
   base::Millis backend_wait{20'000};

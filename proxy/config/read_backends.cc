@@ -181,8 +181,8 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
     {"login", read_login, "map", "{}", Reload::kApplies, "How the proxy logs in."},
     {"mailbox_access", read_choice<&Backend::access, kMailboxAccessChoices>,
      "shared, exclusive, unrestricted", "shared", Reload::kApplies,
-     "shared: the clients of a user share one session per mailbox; exclusive: one client has a mailbox at a "
-     "time, the others wait; unrestricted: the proxy does not interfere."},
+     "shared: the clients of a user share one session per mailbox; exclusive: each client has one of its "
+     "own, and they take turns in a mailbox; unrestricted: the proxy does not interfere."},
     {"conflicts", read_choice<&Backend::conflicts, kConflictsChoices>, "single-access, single-writer, none",
      "(single-access; none with mailbox_access: unrestricted)", Reload::kApplies,
      "What the server cannot bear: a second session in a mailbox, a second one that may write, or nothing."},
@@ -195,14 +195,13 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
      "How long a client waits for a mailbox that another one has open."},
     {"yield_after", read_yield_after, "duration, never", "2s", Reload::kApplies,
      "How long a session without a command keeps a mailbox that somebody waits for; never: until its clients "
-     "leave. Only with mailbox_access: shared."},
+     "leave."},
     {"max_hold", read_duration<&Backend::max_hold>, "duration", "5s", Reload::kApplies,
-     "How long a busy session keeps a mailbox since somebody began to wait. Only with mailbox_access: "
-     "shared."},
+     "How long a busy session keeps a mailbox since somebody began to wait."},
     {"min_hold", read_duration<&Backend::min_hold, 0>, "duration", "500ms", Reload::kApplies,
-     "How long a session keeps a mailbox at least. Only with mailbox_access: shared."},
+     "How long a session keeps a mailbox at least."},
     {"linger", read_duration<&Backend::linger, 0>, "duration", "3s", Reload::kApplies,
-     "How long a mailbox stays open after its last client left it. Only with mailbox_access: shared."},
+     "How long a mailbox stays open after its last client left it, if nobody waits for it."},
     {"poll_interval", read_duration<&Backend::poll_interval>, "duration", "30s", Reload::kApplies,
      "How often the server is asked for news where it does not tell by itself."},
     {"credential_ttl", read_duration<&Backend::credential_ttl, 0>, "duration", "5m", Reload::kApplies,
@@ -276,22 +275,29 @@ void settle_access(const Map& map, Backend& backend) {
 
 // What is no mistake to the letter, but hardly what was meant.
 void warn_of_sharing(const Map& map, const Backend& backend) {
-  if (backend.access != MailboxAccess::kShared) {
-    for (const std::string_view key : {"yield_after", "max_hold", "min_hold", "linger", "credential_ttl",
-                                       "account_linger", "share_credentials"}) {
-      if (const Value* value = map.find(key)) value->warning("only mailbox_access: shared uses it");
-    }
-    return;
+  const bool shared = backend.access == MailboxAccess::kShared;
+  const auto warn_of = [&](std::initializer_list<std::string_view> keys, std::string_view why) {
+    for (const auto key : keys)
+      if (const Value* value = map.find(key)) value->warning(why);
+  };
+  if (!shared) {
+    warn_of({"credential_ttl", "account_linger", "share_credentials"}, "only mailbox_access: shared uses it");
   }
-  if (backend.connections_per_user == 0) {
-    map.near("connections_per_user")
-        .warning("without a limit a user gets a connection for each mailbox that is open");
+  if (backend.access == MailboxAccess::kUnrestricted) {
+    warn_of({"yield_after", "max_hold", "min_hold", "linger"},
+            "mailbox_access: unrestricted does not use it");
+    return;
   }
   if (backend.min_hold >= backend.lease_wait) {
     const std::string_view written = map.find("min_hold") != nullptr ? "min_hold" : "lease_wait";
     map.near(written).warning(fmt::format(
         "min_hold ({}) is not less than lease_wait ({}): who waits gives up before a mailbox is free",
         format_duration(backend.min_hold), format_duration(backend.lease_wait)));
+  }
+  if (!shared) return;
+  if (backend.connections_per_user == 0) {
+    map.near("connections_per_user")
+        .warning("without a limit a user gets a connection for each mailbox that is open");
   }
   const Value* linger = map.find("linger");
   if (linger != nullptr && backend.linger > backend.account_linger) {

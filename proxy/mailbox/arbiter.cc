@@ -103,19 +103,46 @@ bool MailboxArbiter::behind_earlier(const Ticket& ticket) const {
   return false;
 }
 
-bool MailboxArbiter::selected_elsewhere(const Ticket& ticket) const {
-  bool open = false;
+bool MailboxArbiter::open_elsewhere(const Ticket& ticket) const {
+  if (ticket.rule == ConflictRule::kNone) return false;
+  const auto another = [&](AccountId account) { return account != ticket.account; };
   for (const auto& request : ticket.requests) {
-    if (request.kind != LeaseKind::kRestructure) continue;
-    for_each_blocker(ticket, request, [&](const Hold& hold) {
-      if (hold.kind == LeaseKind::kSelect || hold.kind == LeaseKind::kExamine) open = true;
-    });
+    const auto scope = scopes_.find(request.key.scope);
+    if (request.kind != LeaseKind::kRestructure || scope == scopes_.end()) continue;
+    const auto& looked_at = scope->second.looked_at;
+    for (auto at = looked_at.lower_bound(request.key.mailbox);
+         at != looked_at.end() && at->first.starts_with(request.key.mailbox); ++at) {
+      const LeaseRequest open{{request.key.scope, at->first, request.key.delimiter}, LeaseKind::kSelect};
+      if (overlap(request, open) && std::any_of(at->second.begin(), at->second.end(), another)) return true;
+    }
   }
-  return open;
+  return false;
+}
+
+bool MailboxArbiter::is_open(const Ticket& ticket) const {
+  const std::lock_guard lock(mutex_);
+  return open_elsewhere(ticket);
+}
+
+void MailboxArbiter::looked_at(AccountId account, const MailboxKey& key) {
+  const std::lock_guard lock(mutex_);
+  scopes_[key.scope].looked_at[key.mailbox].insert(account);
+}
+
+void MailboxArbiter::looked_at_no_more(AccountId account, const MailboxKey& key) {
+  const std::lock_guard lock(mutex_);
+  const auto scope = scopes_.find(key.scope);
+  if (scope == scopes_.end()) return;
+  auto& looked_at = scope->second.looked_at;
+  const auto found = looked_at.find(key.mailbox);
+  if (found == looked_at.end()) return;
+  found->second.erase(account);
+  if (found->second.empty()) looked_at.erase(found);
+  if (scope->second.empty()) scopes_.erase(scope);
 }
 
 bool MailboxArbiter::closes_cycle(const Ticket& ticket) const {
-  if (!holds_anything(ticket.holder)) return false;
+  if (!holds_anything(ticket.holder) && !holds_anything(ticket.own)) return false;
   std::set<HolderId> seen;
   std::vector<const Ticket*> to_visit{&ticket};
   bool found = false;
@@ -125,7 +152,7 @@ bool MailboxArbiter::closes_cycle(const Ticket& ticket) const {
     for (const auto& request : current.requests) {
       for_each_blocker(current, request, [&](const Hold& hold) {
         if (yields_.contains(hold.holder)) return;
-        if (hold.holder == ticket.holder) found = true;
+        if (hold.holder == ticket.holder || hold.holder == ticket.own) found = true;
         if (!seen.insert(hold.holder).second) return;
         const auto [first, last] = waits_of_.equal_range(hold.holder);
         for (auto wait = first; wait != last; ++wait) to_visit.push_back(wait->second.get());
@@ -153,18 +180,24 @@ void MailboxArbiter::grant(Ticket& ticket) {
 void MailboxArbiter::enqueue(const std::shared_ptr<Ticket>& ticket) {
   ticket->state = Ticket::State::kWaiting;
   waits_of_.emplace(ticket->holder, ticket);
+  if (ticket->own != 0) waits_of_.emplace(ticket->own, ticket);
   for (const auto& scope : scopes_of(*ticket)) scopes_[scope].waiting.push_back(ticket);
 }
 
 void MailboxArbiter::dequeue(const Ticket& ticket) {
-  const auto [first, last] = waits_of_.equal_range(ticket.holder);
-  const auto mine = std::find_if(first, last, [&](const auto& wait) { return wait.second.get() == &ticket; });
-  if (mine != last) waits_of_.erase(mine);
+  const auto remove_from = [&](HolderId holder) {
+    const auto [first, last] = waits_of_.equal_range(holder);
+    const auto mine =
+        std::find_if(first, last, [&](const auto& wait) { return wait.second.get() == &ticket; });
+    if (mine != last) waits_of_.erase(mine);
+  };
+  remove_from(ticket.holder);
+  if (ticket.own != 0) remove_from(ticket.own);
   for (const auto& request : ticket.requests) {
     const auto scope = scopes_.find(request.key.scope);
     if (scope == scopes_.end()) continue;
     scope->second.waiting.remove_if([&](const auto& waiting) { return waiting.get() == &ticket; });
-    if (scope->second.waiting.empty() && scope->second.mailboxes.empty()) scopes_.erase(scope);
+    if (scope->second.empty()) scopes_.erase(scope);
   }
 }
 
@@ -174,10 +207,10 @@ MailboxArbiter::Verdict MailboxArbiter::request(const std::shared_ptr<Ticket>& t
   {
     const std::lock_guard lock(mutex_);
     ticket->number = ++numbers_;
+    if (open_elsewhere(*ticket)) return Verdict::kOpen;
     if (!blocked_by_holders(*ticket) && !behind_earlier(*ticket)) {
       grant(*ticket);
     } else {
-      if (selected_elsewhere(*ticket)) return Verdict::kOpen;
       if (closes_cycle(*ticket)) return Verdict::kDeadlock;
       enqueue(ticket);
       verdict = Verdict::kWaiting;
@@ -239,14 +272,6 @@ bool MailboxArbiter::is_wanted(HolderId holder) const {
   return wanted;
 }
 
-bool MailboxArbiter::try_now(const std::shared_ptr<Ticket>& ticket) {
-  const std::lock_guard lock(mutex_);
-  ticket->number = ++numbers_;
-  if (blocked_by_holders(*ticket) || behind_earlier(*ticket)) return false;
-  grant(*ticket);
-  return true;
-}
-
 bool MailboxArbiter::withdraw(const std::shared_ptr<Ticket>& ticket) {
   Outcome outcome;
   {
@@ -270,7 +295,7 @@ void MailboxArbiter::drop(HolderId holder, const MailboxKey& key) {
   std::erase_if(mailbox->second, [&](const Hold& hold) { return hold.holder == holder; });
   if (!mailbox->second.empty()) return;
   scope->second.mailboxes.erase(mailbox);
-  if (scope->second.waiting.empty() && scope->second.mailboxes.empty()) scopes_.erase(scope);
+  if (scope->second.empty()) scopes_.erase(scope);
 }
 
 void MailboxArbiter::settle(HolderId holder, const MailboxKey& key, LeaseKind kind) {
@@ -370,7 +395,9 @@ uint64_t MailboxArbiter::held() const {
 
 uint64_t MailboxArbiter::waiting() const {
   const std::lock_guard lock(mutex_);
-  return waits_of_.size();
+  return static_cast<uint64_t>(std::count_if(waits_of_.begin(), waits_of_.end(), [](const auto& wait) {
+    return wait.first == wait.second->holder;
+  }));
 }
 
 }  // namespace imapmux::mailbox

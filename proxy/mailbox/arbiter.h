@@ -3,7 +3,8 @@
 // Tickets: a command asks for all mailboxes it needs at once and gets all or none, in the order of the
 // tickets. Who holds nothing waits behind every earlier ticket that wants the same mailbox; who already holds
 // a lease waits for holders only, so that it comes to its end and gives back sooner. Cycles: a wait that
-// would close a cycle of holders who give nothing back is refused at once: it would never end.
+// would close a cycle of holders who give nothing back is refused at once: it would never end. Beside the
+// leases it knows which mailboxes clients have open, with a lease just now or without.
 //
 // One per process, thread-safe (a mutex: once per SELECT, not per octet). Knows neither sockets nor loops:
 // whoever waits is told by a callback, from the thread that gave the lease back, with no lock held.
@@ -29,7 +30,7 @@ class MailboxArbiter {
     kGranted,
     kWaiting,   // `granted` will be called, unless it is withdrawn first
     kDeadlock,  // the wait would never end
-    kOpen,      // DELETE or RENAME of what another connection has selected (RFC 2180, 3.1: refuse)
+    kOpen,      // DELETE or RENAME of what others have open (RFC 2180, 3.1: refuse)
   };
 
   // One command's wish. Shared with the arbiter while it waits.
@@ -42,6 +43,11 @@ class MailboxArbiter {
     enum class Place : uint8_t { kInLine, kAsHolder } place = Place::kInLine;
     // Gentle: nobody is to give back anything for its sake (polls).
     enum class Manner : uint8_t { kInsisting, kGentle } manner = Manner::kInsisting;
+    // Of the mailbox that the one who asks has open: unless it yields, it is kept as long as he waits. 0:
+    // none.
+    HolderId own = 0;
+    // Who looks at mailboxes, see looked_at(): what is open for the same account is not open elsewhere.
+    AccountId account = 0;
     std::function<void()> granted;  // called at most once
 
    private:
@@ -59,11 +65,15 @@ class MailboxArbiter {
   // Whether somebody waits for what it holds.
   bool is_wanted(HolderId holder) const;
 
+  // Clients of the account have the mailbox open, or are about to, whether or not it has a lease just now.
+  void looked_at(AccountId account, const MailboxKey& key);
+  void looked_at_no_more(AccountId account, const MailboxKey& key);
+  // Whether other accounts than the ticket's have open what it wants to DELETE or RENAME, or something below.
+  bool is_open(const Ticket& ticket) const;
+
   // Requests for what it holds already are granted as they are, and
   // the kind is raised where the new one is stronger (Examine to Select).
   Verdict request(const std::shared_ptr<Ticket>& ticket);
-  // Grants it if that is possible now; nothing waits.
-  bool try_now(const std::shared_ptr<Ticket>& ticket);
   // Gives up a wait. False: it was granted meanwhile, and the caller must release what it got.
   bool withdraw(const std::shared_ptr<Ticket>& ticket);
   // Makes a lease that is held what it is from now on; a weaker one lets others in.
@@ -93,6 +103,8 @@ class MailboxArbiter {
   struct Scope {
     std::map<std::string, std::vector<Hold>> mailboxes;  // ordered: inferiors of a name are neighbours
     Tickets waiting;                                     // in the order of their numbers
+    std::map<std::string, std::set<AccountId>> looked_at;
+    bool empty() const { return mailboxes.empty() && waiting.empty() && looked_at.empty(); }
   };
 
   // Calls visit(Hold&) for every hold of another holder that conflicts.
@@ -101,7 +113,7 @@ class MailboxArbiter {
   bool blocked_by_holders(const Ticket& ticket) const;
   bool behind_earlier(const Ticket& ticket) const;
   bool holds_anything(HolderId holder) const { return held_by_.contains(holder); }
-  bool selected_elsewhere(const Ticket& ticket) const;
+  bool open_elsewhere(const Ticket& ticket) const;
   bool closes_cycle(const Ticket& ticket) const;
   void grant(Ticket& ticket);
   void enqueue(const std::shared_ptr<Ticket>& ticket);

@@ -39,6 +39,8 @@ struct LeaseRequest {
 
 // A backend connection; never reused. 0 is nobody.
 using HolderId = uint64_t;
+// Whose sessions share connections: one of those numbers as well.
+using AccountId = HolderId;
 
 constexpr bool conflicts(LeaseKind a, LeaseKind b, ConflictRule rule) {
   if (rule == ConflictRule::kNone) return false;

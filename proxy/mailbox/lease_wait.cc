@@ -6,6 +6,8 @@ namespace {
 using async::Task;
 using base::Millis;
 
+constexpr std::string_view kOpenElsewhere = "NO [INUSE] Mailbox is in use by another session";
+
 // Shared with the arbiter's callback, which may come from another thread and outlive the wait.
 struct Grant {
   explicit Grant(async::WaitList& list) : nudges(list) {}
@@ -55,6 +57,8 @@ Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience,
   ticket->rule = wish.rule;
   ticket->place = wish.place;
   ticket->manner = wish.manner;
+  ticket->own = wish.own;
+  ticket->account = wish.account;
   auto grant = std::make_shared<Grant>(nudges);
   ticket->granted = [&workplace, weak = std::weak_ptr(grant)] {
     workplace.post([weak] {
@@ -70,7 +74,7 @@ Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience,
     case MailboxArbiter::Verdict::kDeadlock:
       co_return "NO [INUSE] Mailbox is in use, waiting for it would be a deadlock";
     case MailboxArbiter::Verdict::kOpen:
-      co_return "NO [INUSE] Mailbox is in use by another session";
+      co_return std::string(kOpenElsewhere);
     case MailboxArbiter::Verdict::kWaiting:
       break;
   }
@@ -82,9 +86,11 @@ Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience,
     co_await nudges.wait_for(left);
   }
   withdrawal.settled();
-  // Granted in the very moment of giving up is granted.
-  if (grant->granted || !arbiter.withdraw(ticket)) co_return std::nullopt;
-  co_return "NO [INUSE] Mailbox is in use";
+  // Granted in the very moment of giving up is granted. What was to be deleted may have been opened
+  // meanwhile.
+  const bool granted = grant->granted || !arbiter.withdraw(ticket);
+  if (granted && !arbiter.is_open(*ticket)) co_return std::nullopt;
+  co_return granted ? std::string(kOpenElsewhere) : "NO [INUSE] Mailbox is in use";
 }
 
 }  // namespace imapmux::mailbox

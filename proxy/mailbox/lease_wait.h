@@ -22,6 +22,9 @@ struct LeaseWish {
   ConflictRule rule = ConflictRule::kSingleAccess;
   MailboxArbiter::Ticket::Place place = MailboxArbiter::Ticket::Place::kInLine;
   MailboxArbiter::Ticket::Manner manner = MailboxArbiter::Ticket::Manner::kInsisting;
+  // As in the ticket.
+  HolderId own = 0;
+  AccountId account = 0;
 };
 
 // Nothing: granted. Else why not, fit behind a tag: "NO [INUSE] …". Waits at most `patience`, or until

@@ -16,6 +16,9 @@ using backend::LiteralStart;
 using base::Millis;
 
 constexpr Millis kLogoutLimit{2'000};
+// For a server that is still busy with what a vanished client had asked for: until it has closed, it may be
+// in the mailbox.
+constexpr Millis kBusyLimit{30'000};
 constexpr Millis kLookAgain{100};
 constexpr Millis kSpareAfter{1'000};
 constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
@@ -76,9 +79,12 @@ SharedAccount::RoomWish::~RoomWish() {
 }
 
 SharedAccount::SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
-                             std::shared_ptr<backend::BackendServers> servers, std::string login_name)
+                             std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+                             Kind kind)
     : accounts_(accounts),
       workplace_(workplace),
+      kind_(kind),
+      id_(workplace.next_holder()),
       places_(std::move(places)),
       servers_(std::move(servers)),
       login_name_(std::move(login_name)),
@@ -94,8 +100,15 @@ SharedAccount::~SharedAccount() {
 
 bool SharedAccount::needed() const {
   if (!members_.empty()) return true;
+  // A message that its client has sent whole.
+  for (const auto& connection : connections_)
+    if (connection->uploading()) return true;
   return std::any_of(mailboxes_.begin(), mailboxes_.end(),
                      [](const auto& entry) { return entry.second->in_use(); });
+}
+
+Millis SharedAccount::linger() const {
+  return kind_ == Kind::kPrivate ? Millis(0) : config().account_linger;
 }
 
 Task<> SharedAccount::live() {
@@ -104,18 +117,20 @@ Task<> SharedAccount::live() {
       co_await changed_.wait();
       continue;
     }
-    const auto until = workplace_.scheduler().now() + config().account_linger;
+    const auto until = workplace_.scheduler().now() + linger();
     while (!closing_ && !needed() && workplace_.scheduler().now() < until)
       co_await changed_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
-    if (!needed()) closing_ = true;
+    if (!needed()) break;
   }
+  const Millis busy = closing_ ? kLogoutLimit : kBusyLimit;
+  closing_ = true;
   // Whoever comes now gets an account of his own.
   for (const auto& [key, mailbox] : mailboxes_) mailbox->close();
   std::vector<HolderId> holders;
   holders.reserve(mailboxes_.size());
   for (const auto& [key, mailbox] : mailboxes_) holders.push_back(mailbox->holder());
   const auto all = connections_;
-  for (const auto& connection : all) dismiss(connection);
+  for (const auto& connection : all) dismiss(connection, busy);
   co_await tasks_.join();
   // Only now is it certain that no mailbox is open.
   for (const auto holder : holders) workplace_.arbiter().release_all(holder);
@@ -123,6 +138,7 @@ Task<> SharedAccount::live() {
   connections_.clear();
   lost_.clear();
   proven_.clear();
+  session_place_ = Account::Slot();
 }
 
 void SharedAccount::close() {
@@ -144,14 +160,14 @@ void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
   credentials_.set_ttl(config().credential_ttl);
 }
 
-void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection) {
+void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection, Millis busy) {
   std::erase(connections_, connection);
   ++closing_connections_;
-  tasks_.spawn(close_one(std::move(connection)));
+  tasks_.spawn(close_one(std::move(connection), busy));
 }
 
-Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection) {
-  co_await connection->close(kLogoutLimit, kLogoutLimit);
+Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection, Millis busy) {
+  co_await connection->close(kLogoutLimit, busy);
   --closing_connections_;
   changed();
 }
@@ -180,7 +196,7 @@ void SharedAccount::make_room() {
   for (const auto& connection : connections_) {
     if (!connection->free() || connection->attached()) continue;
     if (claim == Claim::kSpare && now - connection->last_used() < kSpareAfter) continue;
-    dismiss(connection);
+    dismiss(connection, kLogoutLimit);
     return;
   }
   if (claim == Claim::kSpare) return;
@@ -423,7 +439,8 @@ void SharedAccount::retire(const std::shared_ptr<SharedConnection>& connection,
 void SharedAccount::dismiss_retired() {
   const auto all = connections_;
   for (const auto& connection : all)
-    if (connection->retiring() && connection->free() && !connection->attached()) dismiss(connection);
+    if (connection->retiring() && connection->free() && !connection->attached())
+      dismiss(connection, kLogoutLimit);
 }
 
 void SharedAccount::on_alert(std::string_view line) noexcept {

@@ -1,9 +1,9 @@
-// What the sessions of one user share in `shared` access: verified credentials, backend connections (at most
-// K), open mailboxes.
+// What sessions of one user share: verified credentials, backend connections (at most K), open mailboxes.
+// With `exclusive` access each session has such an account to itself, with one connection.
 //
 // Owned by its worker's SharedAccounts, on that thread. It lives from the first login until `account_linger`
-// after its last session, or until the worker stops; then it logs out of the backend. Sessions are members
-// meanwhile.
+// after its last session (a private one ends with its session), or until the worker stops; then it logs out
+// of the backend. Sessions are members meanwhile.
 #pragma once
 
 #include <list>
@@ -45,8 +45,11 @@ class SharedAccount final : private SharedConnection::Owner,
                             private async::ReadyNode,
                             private Account::Watcher {
  public:
+  // Whose it is: all sessions' of the user, or one session's, who shares nothing.
+  enum class Kind : uint8_t { kShared, kPrivate };
+  // `places`: for its connections. Of a private one nobody else takes any.
   SharedAccount(SharedAccounts& accounts, Workplace& workplace, std::shared_ptr<Account> places,
-                std::shared_ptr<backend::BackendServers> servers, std::string login_name);
+                std::shared_ptr<backend::BackendServers> servers, std::string login_name, Kind kind);
   ~SharedAccount();
 
   // All of its life, for SharedAccounts; returns when every connection is closed and every lease given back.
@@ -61,7 +64,8 @@ class SharedAccount final : private SharedConnection::Owner,
   auth::CredentialCache& credentials() { return credentials_; }
   // The settings of a reload, for what is done from here on.
   void use(std::shared_ptr<backend::BackendServers> servers);
-  // A login of its own verified this credential: the connection stays.
+  // A login of its own verified this credential: the connection stays. `place`: one of the user's K; a
+  // private account keeps it for all of its life, also while it has no connection.
   void adopt(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place,
              auth::Credential credential, const auth::CredentialCache::Digest& digest);
   // The backend takes no more connections of the user than there are: none is asked for, for a while.
@@ -138,6 +142,7 @@ class SharedAccount final : private SharedConnection::Owner,
   const backend::Capabilities& capabilities() const { return capabilities_; }
   const config::Backend& config() const { return servers_->config(); }
   const std::string& login_name() const { return login_name_; }
+  AccountId id() const { return id_; }  // for the arbiter
   Workplace& workplace() { return workplace_; }
   size_t connections() const { return connections_.size(); }
   std::vector<std::shared_ptr<SharedMailbox>> mailboxes() const;
@@ -160,6 +165,7 @@ class SharedAccount final : private SharedConnection::Owner,
   };
 
   void add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place);
+  base::Millis linger() const;
   bool can_open() const;
   bool has_room() const { return servers_->has_room(login_name_, workplace_.scheduler().now()); }
   async::Task<> wait_for_change(base::Instant deadline);
@@ -174,8 +180,9 @@ class SharedAccount final : private SharedConnection::Owner,
   async::Task<Attempt> attempt_to_open(std::shared_ptr<backend::BackendServers> servers);
   bool mark_refused(const auth::CredentialCache::Digest& digest);
   void drop_refused();
-  void dismiss(std::shared_ptr<SharedConnection> connection);
-  async::Task<> close_one(std::shared_ptr<SharedConnection> connection);
+  // `busy`: how long a server may be at work before it closes.
+  void dismiss(std::shared_ptr<SharedConnection> connection, base::Millis busy);
+  async::Task<> close_one(std::shared_ptr<SharedConnection> connection, base::Millis busy);
   async::Task<> keep(std::shared_ptr<SharedMailbox> mailbox);
   void make_room();
   bool is_for_room() const { return room_wish_ && room_wish_->claim_ != Claim::kSpare; }
@@ -188,6 +195,9 @@ class SharedAccount final : private SharedConnection::Owner,
 
   SharedAccounts& accounts_;
   Workplace& workplace_;
+  const Kind kind_;
+  const AccountId id_;
+  Account::Slot session_place_;  // of a private one
   std::shared_ptr<Account> places_;
   std::shared_ptr<backend::BackendServers> servers_;
   const std::string login_name_;

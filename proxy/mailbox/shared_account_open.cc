@@ -30,6 +30,10 @@ void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection
     if (proven_.size() > kMostProven) proven_.pop_back();
   }
   refused_since_.reset();
+  if (kind_ == Kind::kPrivate) {
+    session_place_ = std::move(place);
+    place = Account::Slot(places_);
+  }
   add(std::move(connection), std::move(place));
 }
 
@@ -44,7 +48,7 @@ void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, 
 }
 
 uint32_t SharedAccount::most_connections() const {
-  const uint32_t most = config().connections_per_user;
+  const uint32_t most = kind_ == Kind::kPrivate ? 1 : config().connections_per_user;
   if (workplace_.scheduler().now() >= lowered_until_) return most;
   return most == 0 ? lowered_to_ : std::min(most, lowered_to_);
 }

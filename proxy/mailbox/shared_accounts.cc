@@ -34,13 +34,28 @@ std::shared_ptr<SharedAccount> SharedAccounts::get(std::shared_ptr<Account> plac
                                                    const std::string& login_name,
                                                    const auth::CredentialCache::Digest& credential) {
   const auto name = name_of(servers->config(), login_name, credential);
-  auto& entry = accounts_[name];
   // One that is closing comes to its end by itself.
-  if (entry && !entry->closing()) return entry;
-  entry =
-      std::make_shared<SharedAccount>(*this, workplace_, std::move(places), std::move(servers), login_name);
-  lives_.spawn(live(name, entry));
-  return entry;
+  if (const auto found = accounts_.find(name); found != accounts_.end() && !found->second->closing())
+    return found->second;
+  auto account = std::make_shared<SharedAccount>(*this, workplace_, std::move(places), std::move(servers),
+                                                 login_name, SharedAccount::Kind::kShared);
+  begin(name, account);
+  return account;
+}
+
+std::shared_ptr<SharedAccount> SharedAccounts::make_private(std::shared_ptr<backend::BackendServers> servers,
+                                                            const std::string& login_name) {
+  auto places = std::make_shared<Account>(servers->config().name, login_name);
+  auto account = std::make_shared<SharedAccount>(*this, workplace_, std::move(places), std::move(servers),
+                                                 login_name, SharedAccount::Kind::kPrivate);
+  // No backend's name is empty, so that this one is nobody else's.
+  begin('\0' + std::to_string(++private_ones_), account);
+  return account;
+}
+
+void SharedAccounts::begin(std::string name, std::shared_ptr<SharedAccount> account) {
+  accounts_[name] = account;
+  lives_.spawn(live(std::move(name), std::move(account)));
 }
 
 Task<> SharedAccounts::live(std::string name, std::shared_ptr<SharedAccount> account) {

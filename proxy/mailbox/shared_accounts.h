@@ -1,5 +1,5 @@
-// The accounts of one worker in `shared` access. Owned by the worker, on its thread; outlives its sessions.
-// Logs all of them out before it goes: close_all().
+// What the sessions of one worker share, `shared` and `exclusive`. Owned by the worker, on its thread;
+// outlives its sessions. Logs all of them out before it goes: close_all().
 #pragma once
 
 #include <map>
@@ -27,6 +27,9 @@ class SharedAccounts {
                                      std::shared_ptr<backend::BackendServers> servers,
                                      const std::string& login_name,
                                      const auth::CredentialCache::Digest& credential);
+  // One that is shared with nobody: find() does not know it. A session joins it at once.
+  std::shared_ptr<SharedAccount> make_private(std::shared_ptr<backend::BackendServers> servers,
+                                              const std::string& login_name);
   // A connection was opened: it may be wanted for others (max_connections).
   void opened(const std::shared_ptr<backend::ConnectionLimit>& limit);
   // The connection idle longest is closed, if somebody waits for one.
@@ -41,12 +44,14 @@ class SharedAccounts {
  private:
   static std::string name_of(const config::Backend& backend, const std::string& login_name,
                              const auth::CredentialCache::Digest& credential);
+  void begin(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> live(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> keep_making_room(std::shared_ptr<backend::ConnectionLimit> limit);
   bool close_one(const std::shared_ptr<backend::ConnectionLimit>& limit, SharedAccount::Spare kind);
 
   Workplace& workplace_;
   std::map<std::string, std::shared_ptr<SharedAccount>> accounts_;
+  uint64_t private_ones_ = 0;  // so far
   async::TaskScope lives_;
   std::map<std::shared_ptr<backend::ConnectionLimit>, bool> limits_;  // and whether room is being made
   async::TaskScope making_room_;

@@ -136,6 +136,8 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   const backend::Capabilities& capabilities() const { return connection_->capabilities(); }
   wire::LiteralForm literal_form() const { return connection_->literal_form(); }
   size_t unsent() const { return connection_->unsent(); }
+  // A command is on its way out in parts.
+  bool uploading() const { return !lost() && connection_->mid_command(); }
   // Back-pressure of the party whose turn it is.
   void pause() { connection_->pause(); }
   void resume() { connection_->resume(); }

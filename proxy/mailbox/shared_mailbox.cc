@@ -67,7 +67,7 @@ bool SharedMailbox::resting() const {
 }
 
 Task<> SharedMailbox::keep() {
-  begin_to_yield();
+  see_who_is_here();
   while (!closing_ && (attached_ || in_use())) {
     try {
       co_await step();
@@ -75,7 +75,10 @@ Task<> SharedMailbox::keep() {
       continue;  // on_connection_lost() has seen to it
     }
   }
-  account_.workplace().arbiter().yields_no_more(holder_);
+  closing_ = true;
+  see_who_is_here();
+  end_yielding();
+  account_.workplace().suspects().closed(holder_);
   tell_openings("NO [UNAVAILABLE] The proxy is shutting down");
   tell_polls(polls_);
   changed_.notify_all();
@@ -136,16 +139,55 @@ bool SharedMailbox::wanted() const {
          (anybody_idles() && now() - last_visit_ >= std::max(visit_pause_, config().poll_interval));
 }
 
-// Where another holder waits for the lease, it is given back, now and then.
-void SharedMailbox::begin_to_yield() {
+// Nobody would miss it: its clients have left, or are about to.
+bool SharedMailbox::abandoned() const {
+  return uses_ == 0 && viewers_.size() <= leaving_;
+}
+
+// Its lease keeps writers out, for nobody's sake any more: whoever is left reads, which goes beside them.
+bool SharedMailbox::only_read() const {
+  return attached_ && attached_for_writing() && !wants_writing() &&
+         config().conflicts == config::Conflicts::kSingleWriter;
+}
+
+// It is open for somebody, or will be as soon as it can be had.
+bool SharedMailbox::has_clients() const {
+  bool any = !viewers_.empty();
+  opens_.for_each([&](const Opening& opening) { any = any || opening.wanted != Wanted::kAttached; });
+  return any && !closing_;
+}
+
+// Tells the arbiter. Where another holder waits for the lease, it is given back: now and then, or, with
+// `yield_after: never`, once nobody would miss it.
+void SharedMailbox::see_who_is_here() {
   auto& arbiter = account_.workplace().arbiter();
-  yields_ = config().yield_after.has_value();
-  if (!yields_) return arbiter.yields_no_more(holder_);
+  const bool before = std::exchange(looked_at_, has_clients());
+  if (looked_at_ && !before) arbiter.looked_at(account_.id(), key_);
+  if (!looked_at_ && before) arbiter.looked_at_no_more(account_.id(), key_);
+  if (closing_) return;
+  if (abandoned() || (!uids_not_sticky_ && (config().yield_after || only_read()))) {
+    begin_to_yield();
+  } else {
+    end_yielding();
+  }
+  if (abandoned() || only_read()) wake_.notify_all();
+}
+
+void SharedMailbox::begin_to_yield() {
+  if (std::exchange(yields_, true)) return;
+  auto& arbiter = account_.workplace().arbiter();
   arbiter.yields(holder_, [&workplace = account_.workplace(), weak = weak_from_this()] {
     workplace.post([weak] {
       if (const auto alive = weak.lock()) alive->lease_wanted();
     });
   });
+  if (attached_ && arbiter.is_wanted(holder_)) lease_wanted();
+}
+
+void SharedMailbox::end_yielding() {
+  if (!std::exchange(yields_, false)) return;
+  account_.workplace().arbiter().yields_no_more(holder_);
+  wanted_since_.reset();
 }
 
 void SharedMailbox::lease_wanted() {
@@ -156,6 +198,7 @@ void SharedMailbox::lease_wanted() {
 
 // When it is idle for long enough or was wanted for long enough, but not before it had its time.
 base::Instant SharedMailbox::yields_at() const {
+  if (abandoned() || only_read()) return now();
   const bool idle = connection_->free() && opens_.empty();
   auto when = *wanted_since_ + config().max_hold;
   if (idle) when = std::min(when, last_work_ + config().yield_after.value_or(kNever));
@@ -387,6 +430,7 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
   const Use use(shared_from_this());
   Opening opening(wanted, nudges);
   opens_.push_back(opening);
+  see_who_is_here();
   wake_.notify_all();
   // Who has finished sending and only reads (a script behind nc) is not waited for long, but not refused what
   // is there for the asking either.
@@ -402,7 +446,9 @@ Task<Refusal> SharedMailbox::wait_for(Wanted wanted, async::WaitList& nudges, st
 }
 
 void SharedMailbox::used() {
-  if (--uses_ > 0) return;
+  --uses_;
+  see_who_is_here();
+  if (uses_ > 0) return;
   if (viewers_.empty()) alone_since_ = now();
   wake_.notify_all();
   account_.changed();
@@ -415,6 +461,7 @@ void SharedMailbox::visit_soon() {
 
 void SharedMailbox::join(Viewer& viewer) {
   viewers_.push_back(viewer);
+  see_who_is_here();
   viewer.view = MailboxView();
   viewer.view.tell_exists(table_.known());
   viewer.view.told_flags(table_.changes());
@@ -425,6 +472,7 @@ void SharedMailbox::join(Viewer& viewer) {
 void SharedMailbox::leave(Viewer& viewer) {
   if (!viewer.linked()) return;
   viewer.unlink();
+  see_who_is_here();
   if (viewers_.empty()) alone_since_ = now();
   wake_.notify_all();
   account_.changed();

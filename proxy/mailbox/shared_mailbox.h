@@ -63,7 +63,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   base::Instant last_heard() const { return last_heard_; }
   bool in_use() const { return !viewers_.empty() || uses_ > 0; }
   // RFC 4315, UIDNOTSTICKY: what its clients know of it would be worth nothing afterwards.
-  bool can_be_suspended() const { return !uids_not_sticky_ || viewers_.empty(); }
+  bool can_be_suspended() const { return !uids_not_sticky_ || viewers_.size() <= leaving_; }
   base::Instant last_used() const;
   // Attached, and nobody has asked for anything for a while.
   bool resting() const;
@@ -100,7 +100,10 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
   class Use {
    public:
-    explicit Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) { ++of_->uses_; }
+    explicit Use(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
+      ++of_->uses_;
+      of_->see_who_is_here();
+    }
     ~Use() { of_->used(); }
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
@@ -150,6 +153,23 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
     ~HeldLightly() { --of_->lightly_held_; }
     HeldLightly(const HeldLightly&) = delete;
     HeldLightly& operator=(const HeldLightly&) = delete;
+
+   private:
+    std::shared_ptr<SharedMailbox> of_;
+  };
+  // A client of it opens another one: from now on it misses nothing here, whatever comes of that.
+  class Leaving {
+   public:
+    explicit Leaving(std::shared_ptr<SharedMailbox> of) : of_(std::move(of)) {
+      ++of_->leaving_;
+      of_->see_who_is_here();
+    }
+    ~Leaving() {
+      --of_->leaving_;
+      of_->see_who_is_here();
+    }
+    Leaving(const Leaving&) = delete;
+    Leaving& operator=(const Leaving&) = delete;
 
    private:
     std::shared_ptr<SharedMailbox> of_;
@@ -211,7 +231,12 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool may_let_go() const;
   bool must_let_go() const;
   bool set_aside() const { return blocks_ > 0 && copies_ == 0; }
+  bool abandoned() const;
+  bool only_read() const;
+  bool has_clients() const;
+  void see_who_is_here();
   void begin_to_yield();
+  void end_yielding();
   void lease_wanted();
   bool may_yield() const;
   base::Instant yields_at() const;
@@ -253,6 +278,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> let_go();
   async::Task<> deselect_in_turn();
   async::Task<> deselect(std::shared_ptr<SharedConnection> connection);
+  void look_for_aliases();
   // When flags that others may change meanwhile are read again, at the latest.
   enum class Flags : uint8_t { kAtOnce, kSoon };
   void suspended(Flags flags);
@@ -301,10 +327,12 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool closing_ = false;
   bool connection_wanted_ = false;
   bool lacks_connection_ = false;
-  int lost_attaches_ = 0;  // in a row: attach() lost its connection in the middle
-  bool yields_ = false;    // registered with the arbiter
-  bool yielding_ = false;  // its lease is being given back
+  int lost_attaches_ = 0;   // in a row: attach() lost its connection in the middle
+  bool yields_ = false;     // registered with the arbiter
+  bool looked_at_ = false;  // this, too
+  bool yielding_ = false;   // its lease is being given back
   size_t lightly_held_ = 0;
+  size_t leaving_ = 0;
   size_t copies_ = 0;
   std::optional<base::Instant> wanted_since_;  // by another holder, the lease
   base::Instant last_work_{};                  // of a client: no IDLE, no poll

@@ -93,6 +93,8 @@ Task<> SharedMailbox::attach() {
   }
   const bool lost = refusal == kGone;
   last_visit_ = now();
+  // The account closes the connection, on which it may be open: the lease goes back when that is done.
+  if (refusal && closing_ && connection_) co_return;
   if (refusal) {
     suspended(Flags::kAtOnce);
     lost_attaches_ = lost ? lost_attaches_ + 1 : 0;
@@ -103,18 +105,27 @@ Task<> SharedMailbox::attach() {
     attached_ = true;
     lost_attaches_ = 0;
     attached_since_ = quiet_since_ = last_work_ = last_heard_ = now();
-    if (yields_ && uids_not_sticky_) {
-      yields_ = false;
-      account_.workplace().arbiter().yields_no_more(holder_);
-    }
+    see_who_is_here();
     // Somebody may have begun to wait since the lease was granted.
     if (yields_ && account_.workplace().arbiter().is_wanted(holder_)) wanted_since_ = now();
     account_.workplace().arbiter().settle(holder_, key_, kind);
+    look_for_aliases();
     tell_openings_it_is_open();
   }
   changed_.notify_all();
   account_.changed();
   news();
+}
+
+// Two that are open under different names, and look alike.
+void SharedMailbox::look_for_aliases() {
+  const MailboxIdentity identity{uid_validity_, uid_next_, table_.known()};
+  const auto suspect = account_.workplace().suspects().opened(holder_, config().name, key_, identity);
+  if (suspect)
+    base::log::warn(
+        "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
+        "mailbox_aliases or shared_namespaces",
+        config().name, suspect->mailbox, key_.mailbox);
 }
 
 // The lease, then a connection (the order in which nobody holds what another one waits for).
@@ -124,11 +135,13 @@ Task<Refusal> SharedMailbox::take_place(LeaseKind kind) {
   // It holds the lease already where a COPY from it got both of its mailboxes at once.
   wish.place = MailboxArbiter::Ticket::Place::kAsHolder;
   if (!insisting) wish.manner = MailboxArbiter::Ticket::Manner::kGentle;
+  const auto give_up = [this, kind] {
+    const bool as_wanted = wanted() && (kind != LeaseKind::kSelect || wants_writing());
+    gave_up_ = closing_ || set_aside() || !as_wanted || may_yield();
+    return gave_up_;
+  };
   auto refusal = co_await take_leases(account_.workplace(), std::move(wish),
-                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, [this] {
-                                        gave_up_ = closing_ || set_aside() || !wanted() || may_yield();
-                                        return gave_up_;
-                                      });
+                                      insisting ? kAsLongAsAnybodyWaits : kGentleWait, wake_, give_up);
   lacks_connection_ = false;
   if (refusal) co_return refusal;
   leased_ = true;
@@ -209,6 +222,7 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
       viewer.on_mailbox_changed_identity();
     });
     alone_since_ = now();
+    see_who_is_here();
     begin_anew(fresh_);
     break;
   }
@@ -346,6 +360,7 @@ void SharedMailbox::suspended(Flags flags) {
   connection_wanted_ = false;
   contradicted_ = false;
   if (const auto connection = std::exchange(connection_, nullptr)) connection->attach(nullptr);
+  account_.workplace().suspects().closed(holder_);
   account_.workplace().arbiter().release(holder_, key_);
   polls_.for_each([](Polling& polling) {
     if (!polling.has_limit) polling.answered();

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "routing/router.h"
 #include "session/client_session.h"
-#include "session/exclusive_session.h"
 #include "session/relay_session.h"
 #include "session/shared_session.h"
 
@@ -362,34 +361,27 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     co_await refuse(std::move(tag), name, outcome.challenge);
     co_return;
   }
-  if (!shares && !admit_user(tag, name)) co_return;
+  const bool relays = backend.access == config::MailboxAccess::kUnrestricted;
+  if (relays && !admit_user(tag, name)) co_return;
   burial.not_needed();
 
-  if (shares) {
-    auto sharing = host_.shared_accounts().get(account, servers, target.login_name, digest);
-    sharing->credentials().verified(digest, host_.scheduler().now());
-    sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential), digest);
-    check.end();
-    account->stop_waiting();  // others may wait to have the same credential verified
-    share(std::move(tag), std::move(sharing), target.login_name, digest);
-    co_return;
-  }
-  host_.shared().throttle.succeeded(counted_address(), name);
-  host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
-  base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_, backend.name,
-                  server_name_, target.login_name, stream_->peer().tls);
-  reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
-  if (backend.access == config::MailboxAccess::kUnrestricted) {
+  if (relays) {
+    host_.shared().throttle.succeeded(counted_address(), name);
+    host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
+    base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_,
+                    backend.name, server_name_, target.login_name, stream_->peer().tls);
     enter(State::kRelaying);
     after_login_ = std::make_unique<RelaySession>(*this, std::move(seat), std::move(tag));
-  } else {
-    enter(State::kAuthenticated);
-    auto exclusive = std::make_unique<ExclusiveSession>(*this, std::move(seat));
-    writer_.tagged(tag, "OK [CAPABILITY " + exclusive->capabilities() + "] Logged in");
-    exclusive->begin();
-    after_login_ = std::move(exclusive);
-    reader_.expect_commands();
+    co_return;
   }
+  auto& accounts = host_.shared_accounts();
+  auto sharing = shares ? accounts.get(account, servers, target.login_name, digest)
+                        : accounts.make_private(servers, target.login_name);
+  sharing->credentials().verified(digest, host_.scheduler().now());
+  sharing->adopt(std::move(seat.connection), std::move(seat.slot), std::move(credential), digest);
+  check.end();
+  if (shares) account->stop_waiting();  // others may wait to have the same credential verified
+  share(std::move(tag), std::move(sharing), target.login_name, digest);
 }
 
 bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,

@@ -52,8 +52,11 @@ Task<SharedSession::Refusal> SharedSession::lease(std::vector<LeaseRequest> requ
   for (auto& block : hold->blocks) co_await block.suspended();
   const auto& config = account_->config();
   client_.waiting_for("mailbox " + requests.front().key.mailbox);
-  mailbox::LeaseWish wish{
-      .holder = hold->holder, .requests = std::move(requests), .rule = mailbox::rule_of(config.conflicts)};
+  mailbox::LeaseWish wish{.holder = hold->holder,
+                          .requests = std::move(requests),
+                          .rule = mailbox::rule_of(config.conflicts),
+                          .own = in_mailbox() ? mailbox_->holder() : 0,
+                          .account = account_->id()};
   auto refusal = co_await mailbox::take_leases(account_->workplace(), std::move(wish), config.lease_wait,
                                                client_.nudges(), [this] { return client_.giving_up(); });
   client_.waiting_for("");
@@ -98,6 +101,8 @@ Task<> SharedSession::select(Entry entry) {
   // The same one again is opened as if for the first time: it may have another identity by now.
   if (is_open(key)) close_previous();
   client_.waiting_for("mailbox " + key.mailbox);
+  std::optional<SharedMailbox::Leaving> leaving;
+  if (in_mailbox()) leaving.emplace(mailbox_);
   auto refusal = co_await open->open(kind, client_.nudges(), [this] { return client_.giving_up(); });
   client_.waiting_for("");
   if (!refusal || !refusal->starts_with("BAD")) close_previous();

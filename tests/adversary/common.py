@@ -101,12 +101,16 @@ class Backend:
             elif verb == b"APPEND" and b"Nope" in rest:
                 s.sendall(tag + b" NO [TRYCREATE] no such mailbox\r\n")
             elif verb in (b"SELECT", b"EXAMINE"):
-                s.sendall(b"* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1] x\r\n" + tag + b" OK [READ-WRITE] done\r\n")
+                s.sendall(b"* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 2] x\r\n" + tag + b" OK [READ-WRITE] done\r\n")
             elif verb == b"LOGOUT":
                 s.sendall(b"* BYE bye\r\n" + tag + b" OK done\r\n")
                 return
             elif verb == b"FETCH":
                 s.sendall(b"* 1 FETCH (BODY[] {6000000}\r\n" + b"m" * 6000000 + b")\r\n" + tag + b" OK done\r\n")
+            elif verb == b"UID" and b"BODY[" in rest:
+                s.sendall(b"* 1 FETCH (UID 1 FLAGS (\\Seen) BODY[] {6000000}\r\n" + b"m" * 6000000 + b")\r\n" + tag + b" OK done\r\n")
+            elif verb == b"UID" and b" FETCH " in rest:
+                s.sendall(b"* 1 FETCH (UID 1 FLAGS ())\r\n" + tag + b" OK done\r\n")
             elif verb == b"LIST":
                 s.sendall(b'* LIST () "/" ""\r\n' + tag + b" OK done\r\n")
             else:

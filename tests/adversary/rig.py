@@ -119,6 +119,9 @@ class BackendConn:
             self.box = rest
             return (b"* %d EXISTS\r\n* 0 RECENT\r\n* FLAGS (\\Seen)\r\n* OK [UIDVALIDITY 7] x\r\n"
                     b"* OK [UIDNEXT %d] x\r\n" % (self.exists, self.exists + 1) + tag + b" OK [READ-WRITE] done\r\n")
+        if verb == b"UID FETCH" and rest.endswith(b":* (UID FLAGS)"):
+            first = min(int(rest.split(b":")[0]), max(self.exists, 1))
+            return b"".join(b"* %d FETCH (UID %d FLAGS ())\r\n" % (n, n) for n in range(first, self.exists + 1)) + ok
         if verb == b"LIST":
             return b'* LIST (\\Noselect) "/" ""\r\n' + ok
         if verb in (b"SEARCH", b"UID SEARCH"):

@@ -41,8 +41,8 @@ class Breaks(unittest.TestCase):
     @measures_memory
     def test_02_refusals_behind_a_streamed_literal_are_bounded(self):
         def handler(conn, tag, verb, rest):
-            if verb == b"FETCH":
-                conn.s.sendall(b"* 1 FETCH (BODY[] {1000000}\r\nxxxx")
+            if verb == b"UID FETCH" and b"BODY" in rest:
+                conn.s.sendall(b"* 1 FETCH (UID 1 BODY[] {1000000}\r\nxxxx")
                 time.sleep(10)
                 return b""
         self.start(handler, binary=RELEASE)
@@ -68,7 +68,7 @@ class Breaks(unittest.TestCase):
         c.cmd("SELECT INBOX")
         c.send("i IDLE\r\n")
         c.until(b"+ idling")
-        time.sleep(.3)
+        time.sleep(1)
         began = time.monotonic()
         c.rst()
         d = self.client()
@@ -77,7 +77,7 @@ class Breaks(unittest.TestCase):
 
     def test_04_the_lease_stays_while_the_backend_still_works(self):
         def handler(conn, tag, verb, rest):
-            if verb == b"SEARCH":
+            if verb == b"UID SEARCH":
                 time.sleep(5)
             if verb == b"SELECT" and conn.n == 1:
                 first_still_open.append(self.backend.conns[0].ended is None)
@@ -114,7 +114,8 @@ class Breaks(unittest.TestCase):
         c = self.client(login=False)
         c.send("a LOGIN bob x\r\n")
         rest = c.rest(3)[0]
-        self.assertFalse(b"a OK" in rest and rest.index(b"* BYE") < rest.index(b"a OK"), rest)
+        self.assertIn(b"a OK", rest)
+        self.assertNotIn(b"BYE", rest, "the client stays, and connects again when it needs to")
 
     def test_07_status_of_selected_does_not_invent_numbers(self):
         def handler(conn, tag, verb, rest):
@@ -132,7 +133,7 @@ class Breaks(unittest.TestCase):
             if verb == b"NOOP" and not there["new"]:
                 there["new"] = True
                 return b"* 4 EXISTS\r\n" + tag + b" OK\r\n"
-            if verb == b"FETCH":
+            if verb == b"UID FETCH" and rest.startswith(b"4"):
                 return b"* 4 FETCH (UID 4 FLAGS ())\r\n" + tag + b" OK\r\n"
             if verb == b"EXPUNGE":
                 return b"* 4 EXPUNGE\r\n" + tag + b" OK\r\n"
@@ -209,10 +210,14 @@ class Breaks(unittest.TestCase):
 
     def test_15_hidden_codes_of_pipelined_commands(self):
         def handler(conn, tag, verb, rest):
-            if verb == b"NOOP":
+            if verb == b"UID FETCH" and b"(FLAGS)" in rest:
                 return tag + b" OK [CAPABILITY IMAP4rev1 QRESYNC STARTTLS] x\r\n"
         self.start(handler)
-        self.assertNotIn(b"QRESYNC", self.client().cmd("NOOP"))
+        c = self.client()
+        c.cmd("SELECT INBOX")
+        answer = c.cmd("FETCH 1 FLAGS")
+        self.assertIn(b"OK x", answer)
+        self.assertNotIn(b"QRESYNC", answer)
 
     def test_16_a_name_is_one_argument(self):
         """Leased as `x[ (MESSAGES)]`, but a server that ends atoms at SP opens `x[`, and takes the list."""
@@ -236,7 +241,9 @@ class Breaks(unittest.TestCase):
 
     @measures_memory
     def test_18_passwords_are_gone_after_login(self):
-        self.start(binary=RELEASE, top={"workers": 1})
+        """Where a master user connects again; else one copy is kept for that: password_in_memory.py"""
+        self.start(caps="IMAP4rev1 AUTH=PLAIN SASL-IR", binary=RELEASE, top={"workers": 1},
+                   backend={"login": {"master_user": "root", "master_password": "mp"}})
         c = self.client(login=False)
         secret = b"Zq9k7Wpk7Wpk7Wpk7Wpk7WpX"
         c.send(b"n NOOP\r\n" * 3 + b"a LOGIN bob " + secret + b"\r\nx NOOP\r\n")

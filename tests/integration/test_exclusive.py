@@ -1,4 +1,5 @@
-"""mailbox_access: exclusive. One session at a time has a mailbox; the others wait, and nothing is lost on the way."""
+"""mailbox_access: exclusive. One session at a time has a mailbox; the others wait, or take turns with it, and nothing is
+lost on the way."""
 import random
 import unittest
 
@@ -19,7 +20,7 @@ class Leases(IntegrationTest):
         super().setUpClass()
         cls.server = cls.enterClassContext(Dovecot())
         cls.relay = cls.enterClassContext(Relay(cls.server))
-        cls.proxy = cls.enterClassContext(Proxy(cls.relay, "exclusive"))
+        cls.proxy = cls.enterClassContext(Proxy(cls.relay, "exclusive", backend={"yield_after": "never"}))
 
     def setUp(self):
         self.user = self.server.new_user()
@@ -295,9 +296,70 @@ class Leases(IntegrationTest):
 
 
 @proxy_only
+class Turns(IntegrationTest):
+    """Sessions that stay in their mailbox, and lend it to each other."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.enterClassContext(Dovecot())
+        cls.relay = cls.enterClassContext(Relay(cls.server))
+        cls.proxy = cls.enterClassContext(Proxy(cls.relay, "exclusive", backend={
+            "yield_after": "300ms", "max_hold": "1s", "min_hold": "100ms"}))
+
+    def setUp(self):
+        self.user = self.server.new_user()
+        self.server.fill(self.user, "INBOX", [message("one"), message("two"), message("three")])
+
+    def tearDown(self):
+        self.assertEqual(self.relay.overlaps(self.user, "INBOX"), [], self.relay.show()[-4000:])
+
+    def test_what_changed_is_told(self):
+        first, second = self.raw(self.proxy, self.user), self.raw(self.proxy, self.user)
+        self.assertOk(first.command("SELECT INBOX"))
+        self.assertOk(second.command("SELECT INBOX"))
+        self.assertOk(second.command("STORE 2 +FLAGS.SILENT (\\Deleted)"))
+        self.assertOk(second.command("EXPUNGE"))
+        self.assertOk(second.command("STORE 2 +FLAGS.SILENT (\\Flagged)"))
+        # the first one's numbers are as he knows them until he is told
+        reply = self.assertOk(first.command("FETCH 3 (FLAGS)"))
+        self.assertTrue(reply.find(rb"^\* 3 FETCH .*\\Flagged"), repr(reply))
+        reply = self.assertOk(first.command("UID SEARCH ALL"))
+        self.assertTrue(reply.find(rb"^\* 2 EXPUNGE"), repr(reply))
+        self.assertOk(second.command("NOOP"))
+
+    def test_in_idle(self):
+        first, second = self.raw(self.proxy, self.user), self.raw(self.proxy, self.user)
+        self.assertOk(first.command("SELECT INBOX"))
+        first.start("IDLE")
+        first.until(rb"^\+")
+        self.assertOk(second.command("SELECT INBOX"))
+        self.assertOk(second.command("STORE 1 +FLAGS.SILENT (\\Deleted)"))
+        self.assertOk(second.command("EXPUNGE"))
+        self.assertOk(second.command("UNSELECT"))
+        first.until(rb"^\* 1 EXPUNGE", 15)
+
+    def test_busy_ones_alternate(self):
+        """Three sessions that never pause: all get on, and nobody is refused."""
+        def work(number):
+            with RawClient(self.proxy.port, timeout=60) as client:
+                client.login(self.user.name, self.user.password)
+                assert client.command("SELECT INBOX").ok, client.dialogue()
+                for turn in range(60):
+                    sign = "+-"[turn % 2]
+                    reply = client.command(f"STORE {number} {sign}FLAGS.SILENT (\\Flagged)")
+                    assert reply.ok, reply
+                    reply = client.command(f"FETCH {number} (FLAGS)")
+                    assert reply.ok and bool(reply.find(rb"\\Flagged")) == (sign == "+"), reply
+        for job in [Background(work, number) for number in (1, 2, 3)]:
+            job.result(90)
+
+
+@proxy_only
 class Refusals(IntegrationTest):
     def test_in_use_after_lease_wait(self):
-        with Dovecot() as server, Proxy(server, "exclusive", backend={"lease_wait": "1s"}) as proxy:
+        with Dovecot() as server, \
+                Proxy(server, "exclusive", backend={"lease_wait": "1s", "yield_after": "never"}) as proxy:
             user = server.new_user()
             server.fill(user, "INBOX", [message("one")])
             first = self.raw(proxy, user)

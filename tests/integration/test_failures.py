@@ -56,6 +56,21 @@ class Backend(IntegrationTest):
                     client.close()
                     self.assertOk(other.command("SELECT INBOX"))
 
+    def test_a_session_outlives_its_connection(self):
+        """Nobody shares it, and yet its client hears of nothing but what changed."""
+        with Proxy(self.server, "exclusive", backend={"backend_wait": "3s"}) as proxy:
+            user = self.server.new_user()
+            self.server.fill(user, "INBOX", [message("one")])
+            client = self.raw(proxy, user)
+            self.assertOk(client.command("SELECT INBOX"))
+            for number in (2, 3):
+                self.server.kill_sessions(user)
+                wait_until(lambda: proxy.log().count(" lost: ") == number - 1, 10, "the loss is noticed")
+                self.server.deliver(user, "INBOX", message(f"no. {number}"))
+                reply = self.assertOk(client.command("FETCH 1 (FLAGS)"))
+                self.assertTrue(reply.find(rb"^\* %d EXISTS" % number), repr(reply))
+            self.assertIn(b"no. 3", b"".join(self.assertOk(client.command("FETCH 3 BODY.PEEK[]")).untagged))
+
     def test_session_killed_in_idle(self):
         for mode in MODES:
             with self.subTest(mode=mode), Proxy(self.server, mode, backend={"backend_wait": "3s"}) as proxy:

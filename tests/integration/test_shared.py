@@ -28,6 +28,8 @@ def options_for(server):
 # --- ten clients -------------------------------------------------------------------------------------------------------
 class CrowdTests:
     make_server = None
+    mode = "shared"
+    more = {}
     connections = 20
     with_work = True
     timeout = 250
@@ -35,12 +37,12 @@ class CrowdTests:
     def test_ten_clients_in_one_mailbox(self):
         server = self.enterContext(self.make_server())
         relay = self.enterContext(Relay(server))
-        backend = {"connections_per_user": self.connections, "lease_wait": "30s", **options_for(server)}
+        backend = {"connections_per_user": self.connections, "lease_wait": "30s", **options_for(server), **self.more}
         user = server.new_user()
         top = {"limits": {"max_clients": 1000}}
         if TRACE:
             top["log"] = {"level": "debug", "protocol_trace": {"user": user.name}}
-        proxy = self.enterContext(Proxy(relay, "shared", backend=backend, top=top))
+        proxy = self.enterContext(Proxy(relay, self.mode, backend=backend, top=top))
         account = Account(server, user, proxy.port)
         # imap4d takes a lock of its file that the tests' own delivery does not know
         crowd = Crowd(account, self.temp_folder("crowd"), SECONDS, self.with_work, delivery_by_server=server.name != "imap4d")
@@ -76,6 +78,14 @@ class CrowdCourier(CrowdTests, IntegrationTest):
 @proxy_only
 class CrowdImap4d(CrowdTests, IntegrationTest):
     make_server = Imap4d
+
+
+@proxy_only
+class CrowdExclusive(CrowdTests, IntegrationTest):
+    """Each client has a session of its own, and they take turns."""
+    make_server = Dovecot
+    mode = "exclusive"
+    more = {"yield_after": "200ms", "max_hold": "1s", "min_hold": "100ms"}
 
 
 @proxy_only

@@ -45,11 +45,16 @@ backends:
     servers: ["127.0.0.1:{backend}"]
     tls: none
     mailbox_access: {access}
+    {turns}
     lease_wait: 60s
     connections_per_user: {connections}
 routes:
   - {{backend: legacy}}
 """
+
+
+# Where clients take turns in a mailbox, what each of them may wait for adds up.
+TURNS = {"exclusive": "yield_after: 300ms\n    max_hold: 1s\n    min_hold: 100ms", "shared": ""}
 
 
 def free_port():
@@ -95,7 +100,7 @@ def proxy(imapmux, backend, options):
         port = free_port()
         file = pathlib.Path(directory, "imapmux.yaml")
         file.write_text(CONFIGURATION.format(port=port, backend=backend, access=options.access,
-                                             connections=options.connections))
+                                             connections=options.connections, turns=TURNS[options.access]))
         process = subprocess.Popen([imapmux, "serve", "--config", file])
         try:
             wait_until_listening(process, port)
@@ -192,8 +197,8 @@ def main():
     print(f"violations {without.get('violations')}")
     problems = [] if without.get("violations", {}).get("total", 0) > 0 else ["no violation without the proxy"]
 
-    # In shared access nobody waits for anybody to leave a mailbox: then clients stay as long as real ones do, too.
-    runs = {"exclusive": [()], "shared": [("--converge",), ("--converge", "--shared")]}[options.access]
+    # Nobody waits for anybody to leave a mailbox: so clients stay as long as real ones do, too.
+    runs = {"exclusive": [(), ("--shared",)], "shared": [("--converge",), ("--converge", "--shared")]}[options.access]
     results = []
     with demo_server(imapmux, quirks) as (backend, verdict):
         with proxy(imapmux, backend, options) as port:

@@ -34,15 +34,10 @@ const Mail* SessionAudit::mail_of(const Running::Addressed& message) const {
   return open_ ? open_->history->find(uid_of(message)) : nullptr;
 }
 
-// What "*" of UIDs is may have changed between a command's arrival and its execution; not below this. With
-// shared access it is the view's last message, one that is gone included until the client is told; else the
-// server's.
+// What "*" of UIDs is may have changed between a command's arrival and its execution: it is the view's last
+// message, one that is gone included until the client is told.
 uint32_t SessionAudit::lowest_star(const Running& running) const {
-  const auto& alive = open_->history->alive();
-  const uint32_t last = context_.rules.shared() ? open_->picture.last_uid()
-                        : alive.empty()         ? 0
-                                                : alive.back();
-  return std::min(running.last_uid, last);
+  return std::min(running.last_uid, open_->picture.last_uid());
 }
 
 bool SessionAudit::may_mean(const Running& running, uint32_t number, uint32_t uid) const {
@@ -77,9 +72,7 @@ Problem SessionAudit::check_answer(const Running& running, const Reply& reply) {
     return problem ? name + ": " + *problem : problem;
   }
   Problem problem;
-  // More messages may have come until it was executed.
-  const bool lenient = !context_.rules.shared() && command.is({Verb::kSearch, Verb::kUidSearch});
-  if (open_ && !lenient && running.beyond(std::max(running.exists, open_->picture.exists())))
+  if (open_ && running.beyond(std::max(running.exists, open_->picture.exists())))
     return name + ": a number is beyond EXISTS, and the answer is not BAD";
   switch (command.verb) {
     case Verb::kNoop:
@@ -136,8 +129,10 @@ bool SessionAudit::long_outage_during(const Running& running) const {
 }
 
 // A mailbox whose connection is needed elsewhere is not attached for NOOP's sake at any price, nor waited for
-// longer than a second.
+// longer than a second. With exclusive access it is attached for one client at a time, and it is not known
+// for which.
 bool SessionAudit::was_answered_without_backend(const Running& running) {
+  if (!context_.rules.shared()) return true;
   const bool attached =
       running.attached && context_.is_attached(*open_->history) && losses_during(running) == 0;
   return !attached || now().time - running.delivered->time >= base::Millis(1'000);
@@ -146,7 +141,6 @@ bool SessionAudit::was_answered_without_backend(const Running& running) {
 // NO and BAD, where they are in place.
 Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) const {
   const auto& command = *running.command;
-  const bool shared = context_.rules.shared();
   if (command.verb == Verb::kLogin || command.verb == Verb::kAuthenticate) {
     if (reply.bad()) return "BAD";
     return std::nullopt;  // the client knows whether its password was right
@@ -159,17 +153,19 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   const bool given_up = reply.code == "INUSE" || reply.code == "UNAVAILABLE";
   if (given_up && (leaving_ || context_.world.ending)) return std::nullopt;
   // What may be repeated is, once.
-  if (reply.code == "UNAVAILABLE" && shared && running.is_delivered()) {
+  if (reply.code == "UNAVAILABLE" && running.is_delivered()) {
     const bool repeats = command.info().repeatable && command.info().uses_numbers;
     if (losses_during(running) >= (repeats ? 2U : 1U)) return std::nullopt;
   }
   const bool waited_in_vain = given_up || reply.code == "LIMIT";
-  if (waited_in_vain && shared && running.is_delivered() && long_outage_during(running)) return std::nullopt;
+  if (waited_in_vain && running.is_delivered() && long_outage_during(running)) return std::nullopt;
+  // Others have all connections that there may be.
+  const bool no_place = given_up || reply.code == "LIMIT";
+  if (no_place && context_.rules.scarce) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
-  if (opens && !shared && reply.code == "INUSE") return std::nullopt;
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
-  if (reply.code == "EXPUNGEISSUED" && shared) {
+  if (reply.code == "EXPUNGEISSUED") {
     // RFC 2180, 4.1 to 4.4: some of what it means is gone, or may be.
     const bool plausible =
         running.beyond(running.exists) || std::ranges::any_of(running.addressed, [&](const auto& message) {

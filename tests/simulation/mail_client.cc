@@ -99,6 +99,11 @@ void MailClient::ask_for_news() {
   if (state_ == State::kReady && known_.selected) send_packet({script_->plain(Verb::kNoop)});
 }
 
+void MailClient::ask_for_all() {
+  if (state_ == State::kReady && known_.selected)
+    send_packet({script_->search_all(), script_->plain(Verb::kNoop)});
+}
+
 void MailClient::leave() {
   leaving_ = true;
   if (state_ == State::kReady && !barrier_ && !idling_ && world_.random.percent(50)) {

@@ -38,6 +38,8 @@ class MailClient final : private LinkPeer {
   bool at_rest() const;
   // While at rest: asks for what is new.
   void ask_for_news();
+  // The same with a command that needs the mailbox, which NOOP does not.
+  void ask_for_all();
   // For good.
   void leave();
   bool gone() const { return link_ == nullptr; }

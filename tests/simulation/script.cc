@@ -85,12 +85,6 @@ const std::string& Script::some_mailbox() {
   return random_.percent(60) ? habits_.mailboxes.front() : random_.pick(habits_.mailboxes);
 }
 
-// Who keeps to RFC 3501, 5.5, sends no numbers while EXPUNGE may come. In shared access the proxy takes care
-// of the others, too.
-bool Script::may_use_numbers(const Knowledge& known) const {
-  return habits_.rules.shared() || !known.expunge_may_come;
-}
-
 std::vector<CommandPtr> Script::packet(const Knowledge& known) {
   std::vector<CommandPtr> commands;
   const size_t size = random_.percent(70) ? 1 : random_.between(2, kMostInPacket);
@@ -105,7 +99,6 @@ std::vector<CommandPtr> Script::packet(const Knowledge& known) {
 
 CommandPtr Script::behind_done(const Knowledge& known) {
   if (!known.selected) return random_.percent(50) ? plain(Verb::kNoop) : nullptr;
-  if (!habits_.rules.shared()) return random_.percent(30) ? fetch(known, true) : nullptr;
   switch (random_.below(6)) {
     case 0:
       return nullptr;
@@ -151,7 +144,7 @@ CommandPtr Script::in_mailbox(const Knowledge& known) {
   }
   const bool unknown = known.picture.exists() > 0 && !known.picture.knows_last_uid();
   if (unknown && random_.percent(60)) return learn(known);
-  const bool numbers = may_use_numbers(known) && random_.percent(65);
+  const bool numbers = random_.percent(65);
   const auto dice = random_.below(100);
   if (dice < 30) return fetch(known, !numbers);
   if (dice < 46) return store(known, !numbers);
@@ -182,11 +175,9 @@ CommandPtr Script::open() {
 CommandPtr Script::learn(const Knowledge& known) {
   uint32_t first = known.picture.exists();
   while (first > 1 && known.picture.messages()[first - 2].uid == 0) --first;
-  const bool uid = !may_use_numbers(known);
   auto command = with_set(
-      uid ? Verb::kUidFetch : Verb::kFetch,
-      uid ? "1:*"
-          : fmt::format("{}:{}", first, random_.percent(50) ? "*" : std::to_string(known.picture.exists())));
+      Verb::kFetch,
+      fmt::format("{}:{}", first, random_.percent(50) ? "*" : std::to_string(known.picture.exists())));
   command.items = {"UID", "FLAGS"};
   return finish(command, fmt::format("{} {} (UID FLAGS)", name_of(command.verb), command.set.to_string()));
 }
@@ -331,7 +322,7 @@ std::string Script::key(const Knowledge& known, int depth) {
       "SEEN",    "UNSEEN",    "FLAGGED", "UNFLAGGED",    "ANSWERED",        "UNANSWERED",
       "DELETED", "UNDELETED", "DRAFT",   "KEYWORD Work", "UNKEYWORD $Later"};
   const auto dice = random_.below(depth > 3 ? 70 : 100);
-  if (dice < 25 && may_use_numbers(known)) return numbers(known.picture.exists());
+  if (dice < 25) return numbers(known.picture.exists());
   if (dice < 45) return random_.pick(kFlagKeys);
   if (dice < 55) return "UID " + uids(known.picture);
   if (dice < 60) return "SUBJECT " + text_value(fmt::format("tok-{}.", random_.between(1, 40)));
@@ -355,6 +346,14 @@ CommandPtr Script::search(const Knowledge& known, bool uid) {
   command.keys = key(known, 0);
   while (random_.percent(40)) command.keys += " " + key(known, 0);
   return finish(command, name_of(command.verb) + " " + command.keys);
+}
+
+CommandPtr Script::search_all() {
+  Command command;
+  command.tag = next_tag();
+  command.verb = Verb::kUidSearch;
+  command.keys = "ALL";
+  return finish(command, "UID SEARCH ALL");
 }
 
 CommandPtr Script::copy(const Knowledge& known, bool uid, bool move) {

@@ -44,6 +44,7 @@ class Script {
   // What fits behind DONE in one packet, or nothing.
   CommandPtr behind_done(const Knowledge& known);
   CommandPtr login(const std::string& user, const std::string& password);
+  CommandPtr search_all();
   CommandPtr plain(wire::Verb verb);  // NOOP, LOGOUT…: without arguments
 
   // Nothing is sent behind it before it is answered.
@@ -77,7 +78,6 @@ class Script {
   std::string text_value(const std::string& value);
   demo::Flags some_flags();
   const std::string& some_mailbox();
-  bool may_use_numbers(const Knowledge& known) const;
 
   Random& random_;
   const Habits& habits_;

@@ -328,13 +328,19 @@ void SessionAudit::on_remark(const Response& response) {
   }
 }
 
+// With exclusive access a session finds out only in its turn that a literal can't go on where it was cut off.
+bool SessionAudit::was_cut_lately() const {
+  const base::Millis lately(context_.rules.shared() ? 100 : 20'000);
+  return context_.world.losses_since(user(),
+                                     context_.world.moments.at(context_.world.scheduler.now() - lately)) > 0;
+}
+
 void SessionAudit::on_bye(const Response& response) {
   said_bye_ = true;
   const bool asked = std::ranges::any_of(
       running_, [](const Running& running) { return running.command->verb == Verb::kLogout; });
   // One that comes in the middle of a literal leaves nothing else to say.
-  const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
-  if (context_.world.losses_since(user(), lately) > 0) return;
+  if (was_cut_lately()) return;
   const bool another_identity = base::equals_ignore_case(response.code, "UNAVAILABLE") && open_ &&
                                 open_->history && open_->history->retired();
   if (another_identity) return;
@@ -345,8 +351,7 @@ void SessionAudit::on_bye(const Response& response) {
 
 void SessionAudit::on_stream_closed() {
   stream_closed_ = true;
-  const auto lately = context_.world.moments.at(context_.world.scheduler.now() - base::Millis(100));
-  if (context_.world.losses_since(user(), lately) > 0) return;
+  if (was_cut_lately()) return;
   // Where the rest of a response never comes, a BYE would be taken for it; and who does not read does not get
   // it.
   const bool another_identity = open_ && open_->history && open_->history->retired();
@@ -368,7 +373,8 @@ void SessionAudit::look_after() {
     if (time - since > rules.answer_limit) fail(running.command->tag + " is not answered");
     break;  // one after the other
   }
-  if (!idling_ || !open_ || oldest()->command->verb != Verb::kIdle) return;
+  // With exclusive access the mailbox may be others' for as long as they work with it.
+  if (!rules.shared() || !idling_ || !open_ || oldest()->command->verb != Verb::kIdle) return;
   const auto due = time - rules.idle_limit;
   if (idles_since_.time > due) return;
   // Polls of a mailbox that was severed back off: the proxy does not fight with somebody else.

@@ -76,6 +76,7 @@ class SessionAudit final : public LinkTap {
   void on_go_ahead();
   void on_untagged(const wire::Response& response);
   void on_remark(const wire::Response& response);
+  bool was_cut_lately() const;
   void on_bye(const wire::Response& response);
   void take_effect(const Running& running, const Reply& reply);
   void fail(const std::string& what);

@@ -27,7 +27,10 @@ demo::Quirks any_quirks(Random& random) {
 Rules any_rules(Random& random, Access access, size_t users) {
   Rules rules;
   rules.access = access;
-  if (!rules.shared()) return rules;
+  if (!rules.shared()) {
+    rules.cuts = random.percent(30);
+    return rules;
+  }
   rules.most_of_user = random.between(1, 3);
   if (random.percent(20)) {
     const auto wanted = static_cast<uint32_t>(users) * rules.most_of_user;
@@ -100,11 +103,16 @@ config::ConfigPtr proxy_config(const Rules& rules) {
   backend.access = rules.shared() ? config::MailboxAccess::kShared : config::MailboxAccess::kExclusive;
   backend.connections_per_user = rules.most_of_user;
   backend.max_connections = rules.most_in_all;
-  backend.lease_wait = Millis(rules.shared() ? 60'000 : 2'000);  // in vain only where one has it alone
+  backend.lease_wait = Millis(60'000);
   backend.poll_interval = rules.poll_interval;
   backend.backend_wait = rules.backend_wait;
   backend.uid_next = rules.sticky ? config::UidNext::kSticky : config::UidNext::kUnreliable;
   backend.command_timeout = rules.command_timeout;
+  if (!rules.shared()) {  // nobody waits in vain
+    backend.yield_after = Millis(300);
+    backend.max_hold = Millis(1'000);
+    backend.min_hold = Millis(100);
+  }
   config->backends[backend.name] = std::move(backend);
   config::Route route;
   route.backend = "legacy";

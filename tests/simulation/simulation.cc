@@ -42,7 +42,6 @@ Simulation::Simulation(const RunOptions& options)
   habits_.padding = [this](uint32_t most) {
     return world_.random.percent(2) ? world_.random.below(20'000) : world_.random.below(most);
   };
-  if (!rules_.shared()) habits_.leaving = 15;  // one at a time has a mailbox
   for (const auto& user : users_)
     for (const auto& mailbox : kMailboxes) history_.add(user, mailbox);
   history_.set_listener([this](const auto& mailbox, const auto& change) { on_change(mailbox, change); });
@@ -171,8 +170,17 @@ void Simulation::settle() {
   play_until([this] { return backend_.accepts(); }, "the server is away");
   if (rules_.any_trouble()) play_for(Millis(11'000));  // BackOff pauses for 10 s
   play_for(rules_.age_of_flags());
+  if (!rules_.shared()) {
+    // Their mailbox is attached for one at a time, for a command that needs it.
+    for (const auto& client : clients_) {
+      client->ask_for_all();
+      play_until(at_rest, "a client does not get its news");
+      if (world_.verdict.failed()) return;
+    }
+  }
   // NOOP does not wait long for a mailbox that is not attached just then: so it may take a second one.
-  for (int asked = 0; asked == 0 || (!everybody_was_told() && asked < kMostQuestions); ++asked) {
+  for (int asked = 0; rules_.shared() && (asked == 0 || (!everybody_was_told() && asked < kMostQuestions));
+       ++asked) {
     if (asked > 0) play_for(Millis(1'000));
     for (const auto& client : clients_) client->ask_for_news();
     play_until(at_rest, "the clients do not get their news");

@@ -198,8 +198,9 @@ class Stage:
         self.greeting = self.settings.pop("greeting", f"* OK [CAPABILITY {self.capabilities}] scripted server ready")
         self.delimiter = self.settings.pop("delimiter", '"/"')
         self.shared = self.settings.get("access") == "shared"
-        self.users = {}  # of clients
-        self.know_delimiter = set()  # users, and connections
+        self.users = {}    # of clients
+        self.clients = {}  # of connections, by whose login they were opened
+        self.know_delimiter = set()  # shared: users; exclusive: clients
         self.peers = {}
         self.accepted = 0
         self.dialogue = []
@@ -501,6 +502,7 @@ class Stage:
         user = self.users[name] = user or "bob"
         self.do(f"{name}> login LOGIN {user} secret")
         if backend:
+            self.clients[backend] = name
             self.accept_login(backend, user)
         self.do(f"{name}< login OK [CAPABILITY ...] Logged in")
 
@@ -513,51 +515,66 @@ class Stage:
         self.do(f'{backend}< (tag) LOGIN "{user or "bob"}" "secret"')
         self.do(f"{backend}> (tag) OK [CAPABILITY {self.capabilities}] Welcome")
 
+    def who_knows(self, client):
+        """The delimiter, once he was told."""
+        return self.users.get(client) if self.shared else client
+
     def tell_delimiter(self, name, client=None):
-        self.know_delimiter.add(self.users.get(client) if self.shared else name)
+        self.know_delimiter.add(self.who_knows(client or self.clients.get(name)))
         self.do(f'{name}< (tag) LIST "" ""')
         self.do(f'{name}> * LIST (\\Noselect) {self.delimiter} ""')
         self.do(f"{name}> (tag) OK LIST done")
 
     def open_mailbox(self, name, also, how, mailbox, count, backend):
         """`also`: another client of the account has it open, so that the backend is asked for news only."""
-        command, access = ("SELECT", "READ-WRITE") if how == "selects" else ("EXAMINE", "READ-ONLY")
-        count = int(count or 3)
-        self.do(f"{name}> open {command} {mailbox}")
-        if (self.users.get(name) if self.shared else backend) not in self.know_delimiter:
+        self.do(f"{name}> open {'SELECT' if how == 'selects' else 'EXAMINE'} {mailbox}")
+        if self.who_knows(name) not in self.know_delimiter:
             self.tell_delimiter(backend, name)
         if also:
             self.be_polled(backend)
         else:
-            self.do(f"{backend}< (tag) {command} " + (f'"{mailbox}"' if self.shared else mailbox))
-        for line in ["FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)", f"{count} EXISTS", "1 RECENT",
-                     "OK [UIDVALIDITY 7] ...", f"OK [UIDNEXT {3 * count + 3}] ..."]:
-            if not also:
-                self.do(f"{backend}> * {line.replace('...', 'good')}")
-            if not self.shared:
-                self.do(f"{name}< * {line}")
-        if not also:
-            permitted = r"OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] good"
-            if self.shared and how == "selects":
-                self.do(f"{backend}> * {permitted}")
-            self.do(f"{backend}> (tag) OK [{access}] {command} done")
-        if not self.shared:
-            self.do(f"{name}< open OK [{access}] {command} done")
+            self.attach(backend, how, mailbox, count)
+        self.show(name, mailbox, count, "open", None if how == "selects" else "read-only")
+
+    def attach(self, backend, how, mailbox, count):
+        """The proxy opens a mailbox and reads what is in it, for whomever."""
+        command, access = ("SELECT", "READ-WRITE") if how == "selects" else ("EXAMINE", "READ-ONLY")
+        count = 3 if count is None else int(count)
+        self.do(f'{backend}< (tag) {command} "{mailbox}"')
+        for line in [r"FLAGS (\Answered \Flagged \Deleted \Seen \Draft)", f"{count} EXISTS",
+                     f"{min(count, 1)} RECENT", "OK [UIDVALIDITY 7] good", f"OK [UIDNEXT {3 * count + 3}] good"]:
+            self.do(f"{backend}> * {line}")
+        if how == "selects":
+            self.do(backend + r"> * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] good")
+        self.do(f"{backend}> (tag) OK [{access}] {command} done")
+        if count == 0:
             return
-        if not also:
-            self.do(f"{backend}< (tag) UID FETCH 1:* (UID FLAGS)")
-            for number in range(1, count + 1):
-                flags = r"\Seen" if number == 1 else ""
-                self.do(f"{backend}> * {number} FETCH (UID {3 * number + 2} FLAGS ({flags}))")
-            self.do(f"{backend}> (tag) OK FETCH done")
+        self.do(f"{backend}< (tag) UID FETCH 1:* (UID FLAGS)")
+        for number in range(1, count + 1):
+            flags = r"\Seen" if number == 1 else ""
+            self.do(f"{backend}> * {number} FETCH (UID {3 * number + 2} FLAGS ({flags}))")
+        self.do(f"{backend}> (tag) OK FETCH done")
+
+    def show(self, name, _mailbox, count, tag, read_only):
+        """What the client is told of a mailbox that was opened for its command `tag`."""
+        count = 3 if count is None else int(count)
         permitted = r"OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] ..."
-        for line in [r"FLAGS (\Answered \Flagged \Deleted \Seen \Draft)", f"{count} EXISTS", "1 RECENT",
+        for line in [r"FLAGS (\Answered \Flagged \Deleted \Seen \Draft)", f"{count} EXISTS", f"{min(count, 1)} RECENT",
                      "OK [UNSEEN 2] ..." if count > 1 else None, "OK [UIDVALIDITY 7] ...",
                      f"OK [UIDNEXT {3 * count + 3}] ...",
-                     permitted if how == "selects" else "OK [PERMANENTFLAGS ()] ..."]:
+                     "OK [PERMANENTFLAGS ()] ..." if read_only else permitted]:
             if line:
                 self.do(f"{name}< * {line}")
-        self.do(f"{name}< open OK [{access}] {command} completed")
+        self.do(f"{name}< {tag} OK " + ("[READ-ONLY] EXAMINE completed" if read_only else "[READ-WRITE] SELECT completed"))
+
+    def deselect(self, name):
+        """Without expunging, as the backend can."""
+        if "UNSELECT" in self.capabilities.split():
+            self.do(f"{name}< (tag) UNSELECT")
+            self.do(f"{name}> (tag) OK UNSELECT done")
+        else:
+            self.do(f"{name}< (tag) SELECT imapmux-...")
+            self.do(f"{name}> (tag) NO no such mailbox")
 
     def be_polled(self, name):
         self.do(f"{name}< (tag) NOOP")
@@ -602,6 +619,9 @@ class Stage:
         (r"(B\d+) accepts the login(?: of (\S+))?", accept_login),
         (r"(B\d+) is asked for the delimiter", tell_delimiter),
         (r"(C\d+)( also)? (selects|examines) (\S+)(?: with (\d+) messages?)? on (B\d+)", open_mailbox),
+        (r"(B\d+) (selects|examines) (\S+)(?: with (\d+) messages?)?", attach),
+        (r"(C\d+) gets (\S+)(?: with (\d+) messages?)? for (\S+?)( read-only)?", show),
+        (r"(B\d+) deselects", deselect),
         (r"(B\d+) is polled", be_polled),
         (r"(C\d+) polls on (B\d+)", poll),
         (r"(C\d+) (idles|stops idling)", idle),

@@ -108,14 +108,21 @@ class Simulation {
     return false;
   }
   bool open_elsewhere(HolderId holder, const std::vector<Wish>& wishes) const {
-    for (const auto& wish : wishes) {
-      if (wish.kind != LeaseKind::kRestructure) continue;
-      for (const HolderId other : blockers(holder, {wish}))
-        for (const auto& [name, kind] : held_.at(other))
-          if ((kind == LeaseKind::kSelect || kind == LeaseKind::kExamine) && contend(wish, {name, kind}))
-            return true;
-    }
+    for (const auto& wish : wishes)
+      for (const auto& [other, name] : looks_)
+        if (rule_ != ConflictRule::kNone && wish.kind == LeaseKind::kRestructure && other != holder &&
+            (name == wish.name || mailbox::below(name, wish.name)))
+          return true;
     return false;
+  }
+  void look(HolderId holder) {
+    const Name name = kNames[below(kNames.size())];
+    if (looks_.insert({holder, name}).second) {
+      arbiter_.looked_at(holder, {name.first, name.second, '/'});
+    } else {
+      looks_.erase({holder, name});
+      arbiter_.looked_at_no_more(holder, {name.first, name.second, '/'});
+    }
   }
   void hold(HolderId holder, const std::vector<Wish>& wishes) {
     for (const auto& wish : wishes) {
@@ -127,7 +134,7 @@ class Simulation {
   void step() {
     const HolderId holder = 1 + below(kHolders);
     const bool waits = waiting_.contains(holder);
-    switch (below(6)) {
+    switch (below(7)) {
       case 0:
       case 1:
       case 2:
@@ -146,6 +153,9 @@ class Simulation {
       case 5:
         if (below(3) == 0) release_all(holder);
         break;
+      case 6:
+        if (below(3) == 0) look(holder);
+        break;
     }
   }
 
@@ -157,7 +167,7 @@ class Simulation {
     for (size_t i = 1 + below(3); i > 0; --i)
       wishes.push_back({kNames[below(kNames.size())], static_cast<LeaseKind>(below(5))});
     auto ticket = std::make_shared<Ticket>();
-    ticket->holder = holder;
+    ticket->holder = ticket->account = holder;
     for (const auto& wish : wishes)
       ticket->requests.push_back({{wish.name.first, wish.name.second, '/'}, wish.kind});
     ticket->rule = rule_;
@@ -166,16 +176,11 @@ class Simulation {
 
     const Waiting wait{ticket, wishes, as_holder, ++numbers_};
     const bool free = blockers(holder, wishes).empty() && !behind(holder, wait);
-    if (below(4) == 0) {
-      ASSERT_EQ(arbiter_.try_now(ticket), free);
-      if (free) hold(holder, wishes);
-      return;
-    }
     auto expected = Verdict::kWaiting;
-    if (free) {
-      expected = Verdict::kGranted;
-    } else if (open_elsewhere(holder, wishes)) {
+    if (open_elsewhere(holder, wishes)) {
       expected = Verdict::kOpen;
+    } else if (free) {
+      expected = Verdict::kGranted;
     } else if (in_cycle(holder, wishes)) {
       expected = Verdict::kDeadlock;
     }
@@ -183,7 +188,7 @@ class Simulation {
     open_ += expected == Verdict::kOpen;
     deadlocks_ += expected == Verdict::kDeadlock;
     waited_ += expected == Verdict::kWaiting;
-    if (free) hold(holder, wishes);
+    if (expected == Verdict::kGranted) hold(holder, wishes);
     if (expected == Verdict::kWaiting) waiting_.emplace(holder, wait);
   }
 
@@ -252,6 +257,7 @@ class Simulation {
   ConflictRule rule_;
   std::map<HolderId, std::map<Name, LeaseKind>> held_;
   std::map<HolderId, Waiting> waiting_;
+  std::set<std::pair<HolderId, Name>> looks_;  // every holder an account of its own
   uint64_t numbers_ = 0;
   int waited_ = 0;
   int deadlocks_ = 0;

@@ -43,6 +43,12 @@ struct ArbiterTest : testing::Test {
   Verdict append(HolderId holder, const std::string& mailbox, Place place = Place::kAsHolder) {
     return request(holder, {{key(mailbox), kAppend}}, place);
   }
+  // Whether it is granted without a wait.
+  static bool at_once(MailboxArbiter& of, const std::shared_ptr<Ticket>& wish) {
+    const auto verdict = of.request(wish);
+    if (verdict == Verdict::kWaiting) of.withdraw(wish);
+    return verdict == Verdict::kGranted;
+  }
   void expect_empty() {
     EXPECT_EQ(arbiter.held(), 0U);
     EXPECT_EQ(arbiter.waiting(), 0U);
@@ -56,8 +62,8 @@ TEST_F(ArbiterTest, WithSingleAccessEveryPairOfDifferentHoldersConflicts) {
   for (const auto held : kKinds) {
     for (const auto wanted : kKinds) {
       MailboxArbiter fresh;
-      ASSERT_TRUE(fresh.try_now(ticket(1, {{key("a"), held}})));
-      EXPECT_FALSE(fresh.try_now(ticket(2, {{key("a"), wanted}})));
+      ASSERT_TRUE(at_once(fresh, ticket(1, {{key("a"), held}})));
+      EXPECT_FALSE(at_once(fresh, ticket(2, {{key("a"), wanted}})));
     }
   }
 }
@@ -70,8 +76,8 @@ TEST_F(ArbiterTest, WithSingleWriterExamineAndStatusGoBesideAnythingButRestructu
   for (const auto held : kKinds) {
     for (const auto wanted : kKinds) {
       MailboxArbiter fresh;
-      ASSERT_TRUE(fresh.try_now(ticket(1, {{key("a"), held}}, Place::kInLine, kSingleWriter)));
-      EXPECT_EQ(fresh.try_now(ticket(2, {{key("a"), wanted}}, Place::kInLine, kSingleWriter)),
+      ASSERT_TRUE(at_once(fresh, ticket(1, {{key("a"), held}}, Place::kInLine, kSingleWriter)));
+      EXPECT_EQ(at_once(fresh, ticket(2, {{key("a"), wanted}}, Place::kInLine, kSingleWriter)),
                 together.contains({held, wanted}))
           << static_cast<int>(held) << " " << static_cast<int>(wanted);
     }
@@ -82,8 +88,8 @@ TEST_F(ArbiterTest, WithoutARuleNothingConflicts) {
   for (const auto held : kKinds) {
     for (const auto wanted : kKinds) {
       MailboxArbiter fresh;
-      ASSERT_TRUE(fresh.try_now(ticket(1, {{key("a"), held}}, Place::kInLine, kNone)));
-      EXPECT_TRUE(fresh.try_now(ticket(2, {{key("a"), wanted}}, Place::kInLine, kNone)));
+      ASSERT_TRUE(at_once(fresh, ticket(1, {{key("a"), held}}, Place::kInLine, kNone)));
+      EXPECT_TRUE(at_once(fresh, ticket(2, {{key("a"), wanted}}, Place::kInLine, kNone)));
     }
   }
 }
@@ -91,7 +97,7 @@ TEST_F(ArbiterTest, WithoutARuleNothingConflicts) {
 TEST_F(ArbiterTest, AHolderUnderAStricterRuleIsRespectedByThoseThatCameAfterAReload) {
   ASSERT_EQ(select(1, "a"), Verdict::kGranted);
   EXPECT_EQ(request(2, {{key("a"), kSelect}}, Place::kInLine, kNone), Verdict::kWaiting);
-  EXPECT_FALSE(arbiter.try_now(ticket(3, {{key("a"), kStatus}}, Place::kInLine, kSingleWriter)));
+  EXPECT_FALSE(at_once(arbiter, ticket(3, {{key("a"), kStatus}}, Place::kInLine, kSingleWriter)));
   arbiter.release_all(1);
   EXPECT_EQ(granted, "2 ");
 }
@@ -139,7 +145,7 @@ TEST_F(ArbiterTest, ATicketGetsAllItsMailboxesOrNone) {
   ASSERT_EQ(select(1, "a"), Verdict::kGranted);
   ASSERT_EQ(request(2, {{key("a"), kAppend}, {key("b"), kAppend}}), Verdict::kWaiting);
   EXPECT_EQ(arbiter.held(), 1U) << "b is not taken by who waits for a";
-  EXPECT_FALSE(arbiter.try_now(ticket(3, {{key("b"), kSelect}, {key("a"), kStatus}})));
+  EXPECT_FALSE(at_once(arbiter, ticket(3, {{key("b"), kSelect}, {key("a"), kStatus}})));
   EXPECT_EQ(arbiter.held(), 1U);
   arbiter.release_all(1);
   EXPECT_EQ(granted, "2 ");
@@ -151,7 +157,7 @@ TEST_F(ArbiterTest, WhoHoldsNothingWaitsBehindEveryEarlierTicketThatWantsTheSame
   ASSERT_EQ(request(2, {{key("a"), kAppend}, {key("b"), kAppend}}), Verdict::kWaiting);
   EXPECT_EQ(select(3, "b"), Verdict::kWaiting) << "b is free, but 2 came first";
   EXPECT_EQ(append(4, "b"), Verdict::kWaiting) << "kAsHolder helps holders only";
-  EXPECT_FALSE(arbiter.try_now(ticket(5, {{key("b"), kStatus}})));
+  EXPECT_FALSE(at_once(arbiter, ticket(5, {{key("b"), kStatus}})));
   EXPECT_EQ(select(6, "c"), Verdict::kGranted) << "nobody wants c";
   arbiter.release_all(1);
   EXPECT_EQ(granted, "2 ");
@@ -163,9 +169,9 @@ TEST_F(ArbiterTest, WhoHoldsNothingWaitsBehindEveryEarlierTicketThatWantsTheSame
 
 TEST_F(ArbiterTest, AGentleKindDoesNotOvertakeAWriterThatWaits) {
   ASSERT_EQ(request(1, {{key("a"), kSelect}}, Place::kInLine, kSingleWriter), Verdict::kGranted);
-  ASSERT_EQ(request(2, {{key("a"), kRestructure}, {key("b"), kRestructure}}, Place::kInLine, kNone),
-            Verdict::kOpen)
-      << "the stricter rule counts";
+  auto without_rule = ticket(2, {{key("a"), kRestructure}}, Place::kInLine, kNone);
+  ASSERT_EQ(arbiter.request(without_rule), Verdict::kWaiting) << "the stricter rule counts";
+  arbiter.withdraw(without_rule);
   ASSERT_EQ(request(3, {{key("a"), kAppend}}, Place::kInLine, kSingleWriter), Verdict::kWaiting);
   EXPECT_EQ(request(4, {{key("a"), kStatus}}, Place::kInLine, kSingleWriter), Verdict::kGranted)
       << "it conflicts with neither";
@@ -202,16 +208,6 @@ TEST_F(ArbiterTest, AnEarlierTicketThatWantsTheSameIsServedFirstWhenBothCanBe) {
   EXPECT_EQ(granted, "2 3 4 ");
 }
 
-TEST_F(ArbiterTest, TryNowNeverWaits) {
-  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
-  EXPECT_FALSE(arbiter.try_now(ticket(2, {{key("a"), kSelect}})));
-  EXPECT_EQ(arbiter.waiting(), 0U);
-  arbiter.release_all(1);
-  EXPECT_EQ(granted, "");
-  EXPECT_TRUE(arbiter.try_now(ticket(2, {{key("a"), kSelect}})));
-  EXPECT_EQ(granted, "") << "who is answered is not called back";
-}
-
 TEST_F(ArbiterTest, WithdrawingAWaitEndsItAndWakesThoseBehind) {
   ASSERT_EQ(select(1, "a"), Verdict::kGranted);
   auto second = ticket(2, {{key("a"), kSelect}, {key("b"), kSelect}});
@@ -245,6 +241,7 @@ TEST_F(ArbiterTest, WithdrawingWhatWasGrantedOrNeverRequestedSaysSo) {
   arbiter.release_all(1);
   EXPECT_FALSE(arbiter.withdraw(second)) << "granted meanwhile: the caller must release";
   EXPECT_EQ(arbiter.held(), 1U);
+  arbiter.looked_at(77, key("a"));
   auto refused = ticket(3, {{key("a"), kRestructure}});
   ASSERT_EQ(arbiter.request(refused), Verdict::kOpen);
   EXPECT_TRUE(arbiter.withdraw(refused));
@@ -327,20 +324,20 @@ TEST_F(ArbiterTest, RestructureConflictsWithInferiorsThatAreHeld) {
   ASSERT_EQ(request(1, {{key("a/b/c"), kAppend}}), Verdict::kGranted);
   ASSERT_EQ(request(2, {{key("ab"), kSelect}}), Verdict::kGranted);
   ASSERT_EQ(request(3, {{key("a!"), kSelect}}), Verdict::kGranted) << "sorts before a/";
-  EXPECT_FALSE(arbiter.try_now(ticket(9, {{key("a"), kRestructure}})));
-  EXPECT_FALSE(arbiter.try_now(ticket(9, {{key("a/b"), kRestructure}})));
-  EXPECT_TRUE(arbiter.try_now(ticket(9, {{key("a/bc"), kRestructure}})));
-  EXPECT_TRUE(arbiter.try_now(ticket(9, {{key("a/b/c/d"), kRestructure}}))) << "an inferior, not a superior";
+  EXPECT_FALSE(at_once(arbiter, ticket(9, {{key("a"), kRestructure}})));
+  EXPECT_FALSE(at_once(arbiter, ticket(9, {{key("a/b"), kRestructure}})));
+  EXPECT_TRUE(at_once(arbiter, ticket(9, {{key("a/bc"), kRestructure}})));
+  EXPECT_TRUE(at_once(arbiter, ticket(9, {{key("a/b/c/d"), kRestructure}}))) << "an inferior, not a superior";
   arbiter.release_all(1);
-  EXPECT_TRUE(arbiter.try_now(ticket(9, {{key("a"), kRestructure}}))) << "ab and a! are no inferiors";
+  EXPECT_TRUE(at_once(arbiter, ticket(9, {{key("a"), kRestructure}}))) << "ab and a! are no inferiors";
 }
 
 TEST_F(ArbiterTest, AnInferiorConflictsWithASuperiorThatIsBeingRestructured) {
   ASSERT_EQ(request(1, {{key("a"), kRestructure}}), Verdict::kGranted);
-  EXPECT_FALSE(arbiter.try_now(ticket(2, {{key("a/b"), kSelect}})));
-  EXPECT_FALSE(arbiter.try_now(ticket(2, {{key("a/b/c/d"), kStatus}})));
-  EXPECT_TRUE(arbiter.try_now(ticket(2, {{key("ab"), kSelect}})));
-  EXPECT_TRUE(arbiter.try_now(ticket(2, {{key("b/a/c"), kSelect}})));
+  EXPECT_FALSE(at_once(arbiter, ticket(2, {{key("a/b"), kSelect}})));
+  EXPECT_FALSE(at_once(arbiter, ticket(2, {{key("a/b/c/d"), kStatus}})));
+  EXPECT_TRUE(at_once(arbiter, ticket(2, {{key("ab"), kSelect}})));
+  EXPECT_TRUE(at_once(arbiter, ticket(2, {{key("b/a/c"), kSelect}})));
 }
 
 TEST_F(ArbiterTest, InferiorsOfAMailboxThatIsOnlySelectedAreFree) {
@@ -351,7 +348,7 @@ TEST_F(ArbiterTest, InferiorsOfAMailboxThatIsOnlySelectedAreFree) {
 
 TEST_F(ArbiterTest, WithoutADelimiterThereAreNoInferiors) {
   ASSERT_EQ(select(1, "a/b"), Verdict::kGranted);
-  EXPECT_TRUE(arbiter.try_now(ticket(2, {{{"bob", "a", 0}, kRestructure}})));
+  EXPECT_TRUE(at_once(arbiter, ticket(2, {{{"bob", "a", 0}, kRestructure}})));
 }
 
 TEST_F(ArbiterTest, WhoWaitsToRestructureIsNotOvertakenInItsInferiors) {
@@ -364,15 +361,55 @@ TEST_F(ArbiterTest, WhoWaitsToRestructureIsNotOvertakenInItsInferiors) {
   EXPECT_EQ(granted, "2 3 ");
 }
 
-TEST_F(ArbiterTest, RestructuringWhatIsSelectedElsewhereIsRefusedAndDoesNotWait) {
+TEST_F(ArbiterTest, RestructuringWhatOthersHaveOpenIsRefusedAndDoesNotWait) {
+  constexpr AccountId kBob = 77;
   ASSERT_EQ(select(1, "a"), Verdict::kGranted);
-  ASSERT_EQ(request(2, {{key("b/c"), kExamine}}), Verdict::kGranted);
+  arbiter.looked_at(kBob, key("a"));
+  arbiter.looked_at(kBob, key("b/c"));  // without a lease just now
   EXPECT_EQ(request(3, {{key("a"), kRestructure}}), Verdict::kOpen);
   EXPECT_EQ(request(3, {{key("b"), kRestructure}}), Verdict::kOpen) << "an inferior is open";
   EXPECT_EQ(request(3, {{key("free"), kRestructure}, {key("a"), kRestructure}}), Verdict::kOpen);
   EXPECT_EQ(arbiter.waiting(), 0U);
-  EXPECT_EQ(arbiter.held(), 2U);
-  EXPECT_EQ(request(1, {{key("a"), kRestructure}}), Verdict::kGranted) << "open by itself";
+  EXPECT_EQ(arbiter.held(), 1U);
+  EXPECT_EQ(request(3, {{key("b"), kRestructure}}, Place::kInLine, kNone), Verdict::kGranted)
+      << "a server that bears it";
+  EXPECT_EQ(request(4, {{key("b/cd"), kRestructure}, {key("b/c"), kAppend}}), Verdict::kWaiting);
+  auto own = ticket(5, {{key("b/c"), kRestructure}});
+  own->account = kBob;
+  arbiter.release_all(3);
+  arbiter.release_all(4);
+  EXPECT_FALSE(arbiter.is_open(*own)) << "its own sessions settle that among themselves";
+  EXPECT_EQ(arbiter.request(own), Verdict::kGranted);
+}
+
+TEST_F(ArbiterTest, RestructuringWaitsForWhatNobodyLooksAt) {
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  arbiter.looked_at(77, key("a"));
+  arbiter.looked_at_no_more(77, key("a"));
+  arbiter.looked_at_no_more(77, key("b"));
+  EXPECT_EQ(request(2, {{key("a"), kRestructure}}), Verdict::kWaiting);
+  arbiter.release_all(1);
+  EXPECT_EQ(granted, "2 ");
+}
+
+TEST_F(ArbiterTest, WhatOneHasOpenIsKeptAsLongAsOneWaitsAndCanCloseACircle) {
+  ASSERT_EQ(select(1, "a"), Verdict::kGranted);
+  ASSERT_EQ(select(2, "b"), Verdict::kGranted);
+  auto first = ticket(11, {{key("b"), kStatus}});
+  first->own = 1;
+  ASSERT_EQ(arbiter.request(first), Verdict::kWaiting);
+  EXPECT_EQ(arbiter.waiting(), 1U);
+  auto second = ticket(12, {{key("a"), kStatus}});
+  second->own = 2;
+  EXPECT_EQ(arbiter.request(second), Verdict::kDeadlock);
+  arbiter.yields(1, [] {});
+  auto third = ticket(13, {{key("a"), kStatus}});
+  third->own = 2;
+  EXPECT_EQ(arbiter.request(third), Verdict::kWaiting) << "it is given back";
+  arbiter.withdraw(third);
+  arbiter.release_all(2);
+  EXPECT_EQ(granted, "11 ");
+  EXPECT_EQ(arbiter.waiting(), 0U);
 }
 
 TEST_F(ArbiterTest, RestructuringWaitsForWhatWillSoonBeOver) {
@@ -390,9 +427,9 @@ TEST_F(ArbiterTest, ASecondWishOfTheSameHolderRaisesTheKind) {
   ASSERT_EQ(request(1, {{key("a"), kExamine}}, Place::kInLine, kSingleWriter), Verdict::kGranted);
   ASSERT_EQ(request(2, {{key("a"), kStatus}}, Place::kInLine, kSingleWriter), Verdict::kGranted);
   ASSERT_EQ(request(1, {{key("a"), kSelect}}, Place::kInLine, kSingleWriter), Verdict::kGranted);
-  EXPECT_FALSE(arbiter.try_now(ticket(3, {{key("a"), kAppend}}, Place::kInLine, kSingleWriter)));
+  EXPECT_FALSE(at_once(arbiter, ticket(3, {{key("a"), kAppend}}, Place::kInLine, kSingleWriter)));
   ASSERT_EQ(request(1, {{key("a"), kExamine}}, Place::kInLine, kSingleWriter), Verdict::kGranted);
-  EXPECT_FALSE(arbiter.try_now(ticket(3, {{key("a"), kAppend}}, Place::kInLine, kSingleWriter)))
+  EXPECT_FALSE(at_once(arbiter, ticket(3, {{key("a"), kAppend}}, Place::kInLine, kSingleWriter)))
       << "a weaker wish takes nothing away";
   EXPECT_EQ(request(2, {{key("a"), kSelect}}, Place::kInLine, kSingleWriter), Verdict::kWaiting)
       << "raising waits like anything else";
@@ -419,7 +456,7 @@ TEST_F(ArbiterTest, UnknownLeasesAreGivenBackWithoutHarm) {
   arbiter.release(1, key("a", "alice"));
   arbiter.release(2, key("a"));
   arbiter.release_all(2);
-  EXPECT_FALSE(arbiter.try_now(ticket(2, {{key("a"), kSelect}})));
+  EXPECT_FALSE(at_once(arbiter, ticket(2, {{key("a"), kSelect}})));
   arbiter.release(1, key("a"));
   arbiter.release(1, key("a"));
   expect_empty();
