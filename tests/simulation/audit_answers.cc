@@ -159,9 +159,6 @@ Problem SessionAudit::check_refusal(const Running& running, const Reply& reply) 
   }
   const bool waited_in_vain = given_up || reply.code == "LIMIT";
   if (waited_in_vain && running.is_delivered() && long_outage_during(running)) return std::nullopt;
-  // Others have all connections that there may be.
-  const bool no_place = given_up || reply.code == "LIMIT";
-  if (no_place && context_.rules.scarce) return std::nullopt;
   const bool opens = command.info().opens != wire::Opens::kNothing;
   if (opens && !target_of(command)) return std::nullopt;  // there is no such mailbox
   if (command.info().writes && open_ && open_->read_only) return std::nullopt;
