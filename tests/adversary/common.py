@@ -118,7 +118,7 @@ class Backend:
 
 
 class Proxy:
-    def __init__(self, text, program=IMAPMUX, env=None, files=None):
+    def __init__(self, text, program=IMAPMUX, env=None, files=None, before=None):
         self.dir = tempfile.mkdtemp(prefix="adversary.")
         self.config = pathlib.Path(self.dir, "imapmux.yaml")
         for name, content in (files or {}).items():
@@ -127,7 +127,7 @@ class Proxy:
         self.log_path = pathlib.Path(self.dir, "log")
         self.process = subprocess.Popen([program, "serve", "--config", str(self.config)],
                                         stderr=open(self.log_path, "wb"), stdout=subprocess.DEVNULL,
-                                        env={**os.environ, **(env or {})})
+                                        env={**os.environ, **(env or {})}, preexec_fn=before)
         until = time.time() + 20
         while "serves with" not in self.log():
             if self.process.poll() is not None or time.time() > until:
