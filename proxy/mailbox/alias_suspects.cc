@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace imapmux::mailbox {
 namespace {
 
@@ -9,6 +11,10 @@ constexpr size_t kMostPairs = 1000;
 
 std::string text_of(const MailboxKey& key) {
   return key.scope + '\0' + key.mailbox;
+}
+
+bool is_inbox(const MailboxKey& key) {
+  return base::equals_ignore_case(key.mailbox, "INBOX");
 }
 
 }  // namespace
@@ -24,6 +30,8 @@ std::optional<MailboxKey> AliasSuspects::opened(HolderId holder, const std::stri
   for (auto at = begin; at != end && !suspect; ++at) {
     const auto& other = open_.at(at->second).key;
     if (other == key || told_.size() >= kMostPairs) continue;
+    // Of two users, made in the same second: no server has one INBOX for both.
+    if (is_inbox(other) && is_inbox(key)) continue;
     const auto pair = std::minmax({text_of(other), text_of(key)});
     if (told_.emplace(std::make_pair(pair.first, pair.second), true).second) suspect = other;
   }

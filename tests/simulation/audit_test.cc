@@ -386,6 +386,7 @@ TEST_F(Audit, UpdateHiddenBySilent) {
 }
 
 TEST_F(Audit, NoopKeepsNewsBack) {
+  rules.access = Access::kShared;
   opens();
   deliver(4);
   noop();
@@ -393,6 +394,7 @@ TEST_F(Audit, NoopKeepsNewsBack) {
 }
 
 TEST_F(Audit, NoopKeepsExpungeBack) {
+  rules.access = Access::kShared;
   opens();
   knows_all();
   outside = true;
@@ -402,6 +404,7 @@ TEST_F(Audit, NoopKeepsExpungeBack) {
 }
 
 TEST_F(Audit, IdleHearsNothing) {
+  rules.access = Access::kShared;
   opens();
   asks(make(Verb::kIdle));
   says("+ idling");

@@ -30,6 +30,14 @@ TEST(AliasSuspects, TheSameNameEmptyMailboxesAndOtherBackendsAreNone) {
   EXPECT_FALSE(suspects.opened(4, "b", key("Empty"), {.uid_validity = 7, .uid_next = 100, .exists = 0}));
 }
 
+TEST(AliasSuspects, TheInboxesOfTwoUsersAreTwo) {
+  AliasSuspects suspects;
+  const MailboxKey hers{.scope = std::string("b\0ann", 5), .mailbox = "INBOX", .delimiter = '/'};
+  EXPECT_FALSE(suspects.opened(1, "b", hers, kSame));
+  EXPECT_FALSE(suspects.opened(2, "b", key("INBOX"), kSame));
+  EXPECT_TRUE(suspects.opened(3, "b", key("Shared/Team"), kSame));
+}
+
 TEST(AliasSuspects, WhatIsClosedIsForgotten) {
   AliasSuspects suspects;
   EXPECT_FALSE(suspects.opened(1, "b", key("INBOX.Work"), kSame));
