@@ -230,12 +230,14 @@ bool SharedMailbox::poll_is_due() const {
   return writing_may_be_back() || (anybody_idles() && now() - last_visit_ >= config().poll_interval);
 }
 
-// UW gives a mailbox read-only while another process holds it: only SELECT tells when that is over.
+// UW gives a mailbox read-only while another process holds it: only SELECT tells when that is over. Asked for
+// those who could write before, and for who selects it now.
 bool SharedMailbox::writing_may_be_back() const {
   if (!read_only_ || !attached_for_writing() || now() - selected_at_ < config().poll_interval) return false;
-  bool lost = false;
-  viewers_.for_each([&](const Viewer& viewer) { lost = lost || viewer.could_write; });
-  return lost;
+  bool missed = false;
+  viewers_.for_each([&](const Viewer& viewer) { missed = missed || viewer.could_write; });
+  opens_.for_each([&](const Opening& opening) { missed = missed || opening.wanted == Wanted::kSelected; });
+  return missed;
 }
 
 // The first message whose flags are still to be read; 0: none.
@@ -269,6 +271,7 @@ Task<> SharedMailbox::look_after() {
   const TurnEnd end(connection, *this);
   if (connection != connection_ || !attached()) co_return;
 
+  const bool for_writing = writing_may_be_back();
   // Who comes from here on has his own question asked: what he wants to know may happen meanwhile.
   base::IntrusiveList<Polling> polls;
   const TellAll told(polls, [](Polling& polling) { polling.answered(); });
@@ -284,7 +287,7 @@ Task<> SharedMailbox::look_after() {
   // Where the connection is lost in the middle, they wait for the next one.
   const TellAll undecided(opens, [this](Opening& opening) { opens_.push_back(opening); });
   if (!polls.empty() || !opens.empty() || poll_is_due()) {
-    if (writing_may_be_back() || (table_.exists() == 0 && kind == Poll::kNoop)) {
+    if (for_writing || (table_.exists() == 0 && kind == Poll::kNoop)) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
       bool open = true;
       auto refusal = co_await select_in_turn(connection, attached_kind_, open);

@@ -164,6 +164,7 @@ void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) 
 
 void ClientWriter::begin_fetch(uint32_t number, std::string_view attributes,
                                const backend::LiteralStart& literal) {
+  overflowed_ = overflowed_ || held_;
   flush_passed();
   emit_fetch(number, attributes);
   emit(announce(literal));

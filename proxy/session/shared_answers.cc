@@ -101,6 +101,8 @@ void SharedSession::on_text(std::string_view text, std::optional<LiteralStart> l
   writer.pass_text(body_, literal ? &*literal : nullptr);
   if (literal) return;
   fetched(fetch_number_, attributes_.uid(), attributes_.has_flags() ? &attributes_.flags() : nullptr);
+  if (std::exchange(flags_withheld_, false))
+    writer.untagged_fetch(view.to_view(fetch_number_), "(FLAGS " + attributes_.flags() + ")");
   fetch_number_ = 0;
 }
 
@@ -225,6 +227,7 @@ void SharedSession::begin_fetch(const wire::Response& response, const LiteralSta
   if (uid != 0) mailbox_->learn(number, uid, nullptr);
   fetch_number_ = number;
   fetch_is_passed_ = true;
+  flags_withheld_ = false;
   half_.begin(known, response.arguments, literal);
   client_.writer().begin_fetch(shown_as(number), body_, literal);
 }

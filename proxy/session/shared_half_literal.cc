@@ -75,10 +75,11 @@ bool SharedSession::replay_fetch(const wire::Response& response, std::optional<L
   return true;
 }
 
-// The client has it already.
+// The client has it already; but its flags may be others by now: they are told behind the response.
 void SharedSession::replay_text(std::string_view text, std::optional<LiteralStart> literal) {
   body_.clear();
   const bool understood = attributes_.piece(text, body_) && literal;
+  flags_withheld_ = attributes_.has_flags();
   if (!understood || half_.replay_literal(text, *literal) == HalfLiteral::Verdict::kDiffers)
     break_off(kCantGoOn);
 }

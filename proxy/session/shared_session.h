@@ -280,6 +280,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   uint32_t fetch_number_ = 0;     // in the table; 0: the response is none
   bool fetch_is_passed_ = false;  // the rest of the response is for the client
   HalfLiteral half_;              // its literal
+  bool flags_withheld_ = false;   // it came once more, and the client did not get its flags again
   std::string body_;
   std::string fetch_flags_;
   std::vector<uint32_t> numbers_;
