@@ -115,6 +115,7 @@ void Worker::set_service(session::ServicePtr service) {
   loop_.post([this, service = std::move(service)]() mutable {
     service_ = std::move(service);
     if (health_checks_) health_checks_->watch(service_->backends);
+    shared_accounts_.use(service_->backends);
   });
 }
 

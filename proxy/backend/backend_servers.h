@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "backend/server_health.h"
@@ -127,5 +128,7 @@ class BackendServers {
   std::shared_ptr<const net::ClientTls> tls_;
   std::vector<std::shared_ptr<Server>> servers_;
 };
+
+using Backends = std::map<std::string, std::shared_ptr<BackendServers>>;  // by name
 
 }  // namespace imapmux::backend

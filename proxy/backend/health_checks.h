@@ -17,8 +17,6 @@ namespace imapmux::backend {
 
 class HealthChecks {
  public:
-  using Backends = std::map<std::string, std::shared_ptr<BackendServers>>;  // by name
-
   explicit HealthChecks(net::EventLoop& loop);
   // From here on, those of the running configuration. A server's first check comes after one interval.
   void watch(const Backends& backends);

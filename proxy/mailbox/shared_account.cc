@@ -89,7 +89,8 @@ SharedAccount::SharedAccount(SharedAccounts& accounts, Workplace& workplace, std
       servers_(std::move(servers)),
       login_name_(std::move(login_name)),
       credentials_(config().credential_ttl),
-      tasks_(workplace.scheduler()) {
+      tasks_(workplace.scheduler()),
+      openings_under_way_(workplace.scheduler()) {
   places_->watch(*this);
 }
 
@@ -131,6 +132,9 @@ Task<> SharedAccount::live() {
   for (const auto& [key, mailbox] : mailboxes_) holders.push_back(mailbox->holder());
   const auto all = connections_;
   for (const auto& connection : all) dismiss(connection, busy);
+  co_await openings_under_way_.join();
+  const auto late = connections_;
+  for (const auto& connection : late) dismiss(connection, busy);
   co_await tasks_.join();
   // Only now is it certain that no mailbox is open.
   for (const auto holder : holders) workplace_.arbiter().release_all(holder);
@@ -142,6 +146,20 @@ Task<> SharedAccount::live() {
 }
 
 void SharedAccount::close() {
+  closing_ = true;
+  openings_under_way_.cancel();
+  tasks_.spawn(hurry());
+  changed();
+}
+
+Task<> SharedAccount::hurry() {
+  if (being_closed_.empty()) co_return;
+  co_await async::sleep_for(kLogoutLimit);
+  const auto all = being_closed_;
+  for (const auto& connection : all) connection->abort("the proxy is shutting down");
+}
+
+void SharedAccount::close_early() {
   closing_ = true;
   changed();
 }
@@ -162,13 +180,13 @@ void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
 
 void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection, Millis busy) {
   std::erase(connections_, connection);
-  ++closing_connections_;
+  being_closed_.push_back(connection);
   tasks_.spawn(close_one(std::move(connection), busy));
 }
 
 Task<> SharedAccount::close_one(std::shared_ptr<SharedConnection> connection, Millis busy) {
   co_await connection->close(kLogoutLimit, busy);
-  --closing_connections_;
+  std::erase(being_closed_, connection);
   changed();
 }
 
@@ -190,7 +208,7 @@ void SharedAccount::make_room() {
   if (!room_wish_) return;
   room_wish_->again_.start(kLookAgain);
   const uint32_t most = most_connections();
-  if (most == 0 || places_->used() < most || closing_connections_ > 0) return;
+  if (most == 0 || places_->used() < most || !being_closed_.empty()) return;
   const auto now = workplace_.scheduler().now();
   const auto claim = room_wish_->claim_;
   for (const auto& connection : connections_) {

@@ -54,12 +54,17 @@ class SharedAccount final : private SharedConnection::Owner,
 
   // All of its life, for SharedAccounts; returns when every connection is closed and every lease given back.
   async::Task<> live();
-  void close();  // now
+  // The proxy stops: what is being opened is broken off, and who is busy is not waited for.
+  void close();
+  // Nobody needs it: it ends now, in good order, not after `account_linger`.
+  void close_early();
   bool closing() const { return closing_; }
 
   void join(Member& member);
   void leave(Member& member);
   size_t members() const { return members_.size(); }
+  bool needed() const;  // by anybody
+  bool takes_from(const Account& places) const { return places_.get() == &places; }
 
   auth::CredentialCache& credentials() { return credentials_; }
   // The settings of a reload, for what is done from here on.
@@ -182,12 +187,12 @@ class SharedAccount final : private SharedConnection::Owner,
   void drop_refused();
   // `busy`: how long a server may be at work before it closes.
   void dismiss(std::shared_ptr<SharedConnection> connection, base::Millis busy);
+  async::Task<> hurry();
   async::Task<> close_one(std::shared_ptr<SharedConnection> connection, base::Millis busy);
   async::Task<> keep(std::shared_ptr<SharedMailbox> mailbox);
   void make_room();
   bool is_for_room() const { return room_wish_ && room_wish_->claim_ != Claim::kSpare; }
   std::shared_ptr<SharedMailbox> idle_longest(Manner manner, const SharedMailbox* except) const;
-  bool needed() const;
   bool others_heard_less(const SharedMailbox& mailbox) const;
 
   SharedMailbox* mailbox_on(const SharedConnection& connection) const;
@@ -219,12 +224,13 @@ class SharedAccount final : private SharedConnection::Owner,
   std::string opening_problem_;
   BackOff back_off_;
   RoomWish* room_wish_ = nullptr;  // one credential is verified at a time
-  size_t closing_connections_ = 0;
+  std::vector<std::shared_ptr<SharedConnection>> being_closed_;
   bool copying_ = false;
   bool subscribing_ = false;
   bool closing_ = false;
   async::WaitList changed_;
   async::TaskScope tasks_;
+  async::TaskScope openings_under_way_;
 };
 
 }  // namespace imapmux::mailbox

@@ -37,8 +37,9 @@ std::shared_ptr<SharedAccount> SharedAccounts::get(std::shared_ptr<Account> plac
   // One that is closing comes to its end by itself.
   if (const auto found = accounts_.find(name); found != accounts_.end() && !found->second->closing())
     return found->second;
-  auto account = std::make_shared<SharedAccount>(*this, workplace_, std::move(places), std::move(servers),
-                                                 login_name, SharedAccount::Kind::kShared);
+  auto account =
+      std::make_shared<SharedAccount>(*this, workplace_, std::move(places), latest(std::move(servers)),
+                                      login_name, SharedAccount::Kind::kShared);
   begin(name, account);
   return account;
 }
@@ -46,8 +47,9 @@ std::shared_ptr<SharedAccount> SharedAccounts::get(std::shared_ptr<Account> plac
 std::shared_ptr<SharedAccount> SharedAccounts::make_private(std::shared_ptr<backend::BackendServers> servers,
                                                             const std::string& login_name) {
   auto places = std::make_shared<Account>(servers->config().name, login_name);
-  auto account = std::make_shared<SharedAccount>(*this, workplace_, std::move(places), std::move(servers),
-                                                 login_name, SharedAccount::Kind::kPrivate);
+  auto account =
+      std::make_shared<SharedAccount>(*this, workplace_, std::move(places), latest(std::move(servers)),
+                                      login_name, SharedAccount::Kind::kPrivate);
   // No backend's name is empty, so that this one is nobody else's.
   begin('\0' + std::to_string(++private_ones_), account);
   return account;
@@ -66,6 +68,25 @@ Task<> SharedAccounts::live(std::string name, std::shared_ptr<SharedAccount> acc
 
 SharedAccounts::~SharedAccounts() {
   for (const auto& [limit, busy] : limits_) limit->unsubscribe(this);
+}
+
+void SharedAccounts::close_unused(const Account& places) {
+  for (const auto& [name, account] : accounts_)
+    if (account->takes_from(places) && !account->needed()) account->close_early();
+}
+
+void SharedAccounts::use(const backend::Backends& backends) {
+  latest_ = backends;
+  for (const auto& [name, account] : accounts_) {
+    const auto found = latest_.find(account->config().name);
+    if (found != latest_.end()) account->use(found->second);
+  }
+}
+
+std::shared_ptr<backend::BackendServers> SharedAccounts::latest(
+    std::shared_ptr<backend::BackendServers> servers) const {
+  const auto found = latest_.find(servers->config().name);
+  return found == latest_.end() ? std::move(servers) : found->second;
 }
 
 void SharedAccounts::opened(const std::shared_ptr<backend::ConnectionLimit>& limit) {

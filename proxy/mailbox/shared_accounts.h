@@ -30,6 +30,11 @@ class SharedAccounts {
   // One that is shared with nobody: find() does not know it. A session joins it at once.
   std::shared_ptr<SharedAccount> make_private(std::shared_ptr<backend::BackendServers> servers,
                                               const std::string& login_name);
+  // A place of the user is wanted for a credential that has no account yet (`share_credentials: identical`):
+  // accounts of his other ones that nobody uses close now, not after `account_linger`.
+  void close_unused(const Account& places);
+  // The settings of a reload, for all that are here and all that come, also by a client who was here before.
+  void use(const backend::Backends& backends);
   // A connection was opened: it may be wanted for others (max_connections).
   void opened(const std::shared_ptr<backend::ConnectionLimit>& limit);
   // The connection idle longest is closed, if somebody waits for one.
@@ -44,6 +49,7 @@ class SharedAccounts {
  private:
   static std::string name_of(const config::Backend& backend, const std::string& login_name,
                              const auth::CredentialCache::Digest& credential);
+  std::shared_ptr<backend::BackendServers> latest(std::shared_ptr<backend::BackendServers> servers) const;
   void begin(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> live(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> keep_making_room(std::shared_ptr<backend::ConnectionLimit> limit);
@@ -52,6 +58,7 @@ class SharedAccounts {
   Workplace& workplace_;
   std::map<std::string, std::shared_ptr<SharedAccount>> accounts_;
   uint64_t private_ones_ = 0;  // so far
+  backend::Backends latest_;   // of the last reload
   async::TaskScope lives_;
   std::map<std::shared_ptr<backend::ConnectionLimit>, bool> limits_;  // and whether room is being made
   async::TaskScope making_room_;

@@ -309,6 +309,9 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     // Those who guess get what nobody else needs, and do not wait for it.
     if (sharing && standing == auth::AuthThrottle::Standing::kSuspect && !sharing->has_spare_place()) break;
     const auto most = sharing ? sharing->most_connections() : backend.connections_per_user;
+    const bool guesses = standing == auth::AuthThrottle::Standing::kSuspect;
+    if (shares && !sharing && !guesses && most != 0 && account->used() >= most)
+      host_.shared_accounts().close_unused(*account);
     const auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
     seat.slot = co_await mailbox::Account::take_slot(
         account, host_.scheduler(), most, left, [this, known, sharing, digest] {
@@ -407,7 +410,6 @@ bool ClientSession::admit_user(const std::string& tag, const std::string& name) 
 // The credential is good: the session becomes one of its account's.
 void ClientSession::share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account,
                           const std::string& login_name, const auth::CredentialCache::Digest& digest) {
-  account->use(service_->backends.at(account->config().name));
   const auto name = account->config().name + '\0' + login_name;
   host_.shared().throttle.succeeded(counted_address(), name);
   if (!admit_user(tag, name)) return;
