@@ -72,7 +72,8 @@ void SharedAccount::open_another() {
   openings_under_way_.spawn(open(Account::Slot(places_)));
 }
 
-// In the account's scope: a login that has begun is finished, whoever has asked for it, unless the proxy stops.
+// In the account's scope: a login that has begun is finished, whoever has asked for it, unless the proxy
+// stops.
 Task<> SharedAccount::open(Account::Slot place) {
   const auto servers = servers_;  // a reload may replace them meanwhile
   std::string problem;
