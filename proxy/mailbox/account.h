@@ -25,11 +25,19 @@ class Account {
   class Watcher : public base::ListNode {
    public:
     virtual void on_place_free() noexcept = 0;
+    // Another one of the user needs a place (share_credentials: identical).
+    virtual void on_place_wanted() noexcept = 0;
 
    protected:
     ~Watcher() = default;
   };
   void watch(Watcher& watcher) { watchers_.push_back(watcher); }
+  // `who` (may be null) needs a place: others give one back that they do not use just now.
+  void want_place(const Watcher* who) {
+    watchers_.for_each([who](Watcher& watcher) {
+      if (&watcher != who) watcher.on_place_wanted();
+    });
+  }
 
   // One of the K places for a backend connection; given back when it is destroyed, which may be after the
   // session.

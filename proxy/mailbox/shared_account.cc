@@ -21,6 +21,7 @@ constexpr Millis kLogoutLimit{2'000};
 constexpr Millis kBusyLimit{30'000};
 constexpr Millis kLookAgain{100};
 constexpr Millis kSpareAfter{1'000};
+constexpr Millis kRestsAfter{500};
 constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
 constexpr std::string_view kUnreachable = "NO [UNAVAILABLE] The mail server can't be reached";
 
@@ -316,6 +317,8 @@ Task<SharedAccount::Found> SharedAccount::connection_for(SharedMailbox& mailbox,
           victim->give_connection();
         } else if (manner == Manner::kGentle) {
           co_return none;
+        } else {
+          places_->want_place(this);
         }
       }
     } else if (manner == Manner::kGentle || give_up()) {
@@ -452,6 +455,20 @@ void SharedAccount::retire(const std::shared_ptr<SharedConnection>& connection,
   connection->retire(std::move(until_closed));
   if (auto* mailbox = mailbox_on(*connection)) mailbox->give_connection();
   workplace_.scheduler().make_ready(*this);
+}
+
+// One at a time, and only what rests.
+void SharedAccount::on_place_wanted() noexcept {
+  std::shared_ptr<SharedConnection> best;
+  for (const auto& connection : connections_) {
+    if (connection->retiring()) return;
+    if (connection->lost() || !connection->available()) continue;
+    if (workplace_.scheduler().now() - connection->last_used() < kRestsAfter) continue;
+    const auto* mailbox = mailbox_on(*connection);
+    if (mailbox && !mailbox->can_be_suspended()) continue;
+    if (!best || connection->last_used() < best->last_used()) best = connection;
+  }
+  if (best) retire(best, std::make_shared<int>(0));
 }
 
 void SharedAccount::dismiss_retired() {

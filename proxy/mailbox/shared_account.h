@@ -158,6 +158,7 @@ class SharedAccount final : private SharedConnection::Owner,
   void on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept override;
   void on_connection_free(SharedConnection& connection) noexcept override;
   void on_place_free() noexcept override { changed(); }
+  void on_place_wanted() noexcept override;
   void on_alert(std::string_view line) noexcept override;
   void run() override;  // frees what was lost
 

@@ -49,6 +49,8 @@ class Burial {
   bool needed_ = true;
 };
 
+constexpr base::Millis kAskAgain{500};
+
 mailbox::SharedAccount::Claim claim_of(auth::AuthThrottle::Standing standing) {
   using Claim = mailbox::SharedAccount::Claim;
   switch (standing) {
@@ -310,9 +312,12 @@ Task<> ClientSession::open_backend(std::string tag, auth::Credential credential,
     if (sharing && standing == auth::AuthThrottle::Standing::kSuspect && !sharing->has_spare_place()) break;
     const auto most = sharing ? sharing->most_connections() : backend.connections_per_user;
     const bool guesses = standing == auth::AuthThrottle::Standing::kSuspect;
-    if (shares && !sharing && !guesses && most != 0 && account->used() >= most)
+    auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
+    if (shares && !sharing && !guesses && most != 0 && account->used() >= most) {
       host_.shared_accounts().close_unused(*account);
-    const auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
+      account->want_place(nullptr);
+      left = std::min(left, kAskAgain);  // they may be busy just now
+    }
     seat.slot = co_await mailbox::Account::take_slot(
         account, host_.scheduler(), most, left, [this, known, sharing, digest] {
           return giving_up() || known() != sharing || is_verified(sharing, digest);

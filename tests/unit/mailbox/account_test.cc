@@ -275,6 +275,7 @@ TEST_F(CheckTest, WhoGivesUpLetsTheNextOneGo) {
 TEST_F(AccountTest, WhoWatchesHearsOfAFreePlace) {
   struct Watcher final : Account::Watcher {
     void on_place_free() noexcept override { ++heard; }
+    void on_place_wanted() noexcept override {}
     int heard = 0;
   } watcher;
   account->watch(watcher);
