@@ -434,16 +434,20 @@ SharedMailbox* SharedAccount::mailbox_on(const SharedConnection& connection) con
   return nullptr;
 }
 
+// Its mailbox, if there is one, lives on without it.
+bool SharedAccount::can_spare(const SharedConnection& connection) const {
+  const auto* mailbox = mailbox_on(connection);
+  return !connection.lost() && !connection.retiring() && (!mailbox || mailbox->can_be_suspended());
+}
+
 std::shared_ptr<SharedConnection> SharedAccount::spare_connection(const backend::ConnectionLimit& limit,
                                                                   Spare kind) const {
   std::shared_ptr<SharedConnection> best;
   for (const auto& connection : connections_) {
     const auto* server = connection->server();
-    if (!server || server->limit.get() != &limit || connection->lost() || connection->retiring()) continue;
+    if (!server || server->limit.get() != &limit || !can_spare(*connection)) continue;
     if (workplace_.scheduler().now() - connection->opened_at() < config().min_hold) continue;
     if (kind == Spare::kIdle && !connection->available()) continue;
-    const auto* mailbox = mailbox_on(*connection);
-    if (mailbox && !mailbox->can_be_suspended()) continue;
     if (!best || connection->last_used() < best->last_used()) best = connection;
   }
   return best;
@@ -462,10 +466,8 @@ void SharedAccount::on_place_wanted() noexcept {
   std::shared_ptr<SharedConnection> best;
   for (const auto& connection : connections_) {
     if (connection->retiring()) return;
-    if (connection->lost() || !connection->available()) continue;
+    if (!can_spare(*connection) || !connection->available()) continue;
     if (workplace_.scheduler().now() - connection->last_used() < kRestsAfter) continue;
-    const auto* mailbox = mailbox_on(*connection);
-    if (mailbox && !mailbox->can_be_suspended()) continue;
     if (!best || connection->last_used() < best->last_used()) best = connection;
   }
   if (best) retire(best, std::make_shared<int>(0));

@@ -197,6 +197,7 @@ class SharedAccount final : private SharedConnection::Owner,
   bool others_heard_less(const SharedMailbox& mailbox) const;
 
   SharedMailbox* mailbox_on(const SharedConnection& connection) const;
+  bool can_spare(const SharedConnection& connection) const;
   void dismiss_retired();
 
   SharedAccounts& accounts_;
