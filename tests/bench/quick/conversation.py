@@ -156,22 +156,23 @@ class Backend:
 class Client:
     """A mail client. Each command is sent at once and answered before anything else happens."""
 
-    def __init__(self, world, tls=None):
+    def __init__(self, world):
         self.world = world
         self.got = bytearray()
         self.total = 0  # octets read so far
         self.tags = 0
+        self.open = []  # tags of commands that are not answered
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.socket.connect(("127.0.0.1", world.port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         world.clients.append(self)
-        self.tls = tls and Tls(tls)
+        self.tls = Tls(world.certificate) if world.certificate else None
         world.turn()
         if self.tls:
             self.send(b"")
-        assert b"* OK" in self.got, self.got
+        world.turn_until(lambda: b"\r\n" in self.got)
 
     def read(self):
         try:
@@ -192,33 +193,35 @@ class Client:
                 return
             octets = b""
 
-    def commands(self, texts):
-        """Sends commands in one piece; all have to be answered with OK."""
+    def post(self, texts):
+        """Sends commands in one piece."""
         del self.got[:]
-        tags = [b"c%d" % (self.tags + i) for i in range(1, len(texts) + 1)]
+        self.open = [b"c%d" % (self.tags + i) for i in range(1, len(texts) + 1)]
         self.tags += len(texts)
-        self.send(b"".join(b"%s %s\r\n" % pair for pair in zip(tags, texts)))
-        for tag in tags:
-            if b"\r\n%s OK" % tag not in self.got and not self.got.startswith(b"%s OK" % tag):
-                raise SystemExit(f"{texts[0][:80]!r} was answered {bytes(self.got[-200:])!r}")
+        self.send(b"".join(b"%s %s\r\n" % pair for pair in zip(self.open, texts)))
+
+    def answered(self):
+        """Whether all of them are; with OK, or it ends here."""
+        while self.open:
+            answer = re.search(rb"^%s (\w+)[^\n]*\n" % self.open[0], self.got, re.M)
+            if not answer:
+                return False
+            if answer[1] != b"OK":
+                raise SystemExit(f"a command was answered {bytes(answer[0])!r}")
+            del self.got[:answer.end()]
+            del self.open[0]
+        return True
+
+    def commands(self, texts):
+        self.post(texts)
+        self.world.turn_until(self.answered)
 
     def command(self, text):
         self.commands([text])
 
-    def start(self, text):
-        """A command that is answered "+"."""
-        del self.got[:]
-        self.tags += 1
-        self.send(b"c%d %s\r\n" % (self.tags, text))
-        if not self.got.startswith(b"+"):
-            raise SystemExit(f"{text!r} was answered {bytes(self.got)!r}")
-
-    def finish(self, line):
-        """The line that ends it."""
-        del self.got[:]
-        self.send(line + b"\r\n")
-        if b"c%d OK" % self.tags not in self.got:
-            raise SystemExit(f"{line!r} was answered {bytes(self.got)!r}")
+    def start_idle(self):
+        self.post([b"IDLE"])
+        self.world.turn_until(lambda: self.got.startswith(b"+"))
 
     def close(self):
         self.world.clients.remove(self)
@@ -229,7 +232,8 @@ class Client:
 class Tls:
     """TLS between octets and octets: what is written when is up to the client."""
 
-    def __init__(self, context):
+    def __init__(self, certificate):
+        context = ssl.create_default_context(cafile=certificate)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.object = context.wrap_bio(self.incoming, self.outgoing, server_hostname="bench")
         self.shaken = False
@@ -266,10 +270,10 @@ class Tls:
 
 
 class World:
-    """The proxy, its backend and its clients."""
+    """The proxy, its backend and its clients. certificate: the proxy's, where clients speak TLS with it."""
 
-    def __init__(self, proxy, backend, port):
-        self.proxy, self.backend, self.port = proxy, backend, port
+    def __init__(self, proxy, backend, port, certificate):
+        self.proxy, self.backend, self.port, self.certificate = proxy, backend, port, certificate
         self.clients = []
 
     def turn(self, **patience):

@@ -20,10 +20,10 @@ PATIENCE = 60.0
 
 
 class Count:
-    """What some work cost: instructions by object, system calls by name, allocations."""
+    """What some work cost: instructions by (object, function), system calls by name, allocations."""
 
-    def __init__(self, instructions=(), calls=(), allocations=0):
-        self.instructions = collections.Counter(instructions)
+    def __init__(self, functions=(), calls=(), allocations=0):
+        self.functions = collections.Counter(functions)
         self.calls = collections.Counter(calls)
         self.allocations = allocations
 
@@ -32,8 +32,15 @@ class Count:
         def part(counter, other):
             return {name: (counter[name] - other[name]) / operations for name in counter | other
                     if counter[name] != other[name]}
-        return Count(part(self.instructions, less.instructions), part(self.calls, less.calls),
+        return Count(part(self.functions, less.functions), part(self.calls, less.calls),
                      (self.allocations - less.allocations) / operations)
+
+    def instructions(self):
+        """By object."""
+        result = collections.Counter()
+        for (column, _), value in self.functions.items():
+            result[column] += value
+        return result
 
 
 def object_of(path):
@@ -42,10 +49,10 @@ def object_of(path):
 
 
 def read_profile(text):
-    """Instructions by object, and calls of allocators, of a callgrind.out file."""
-    instructions, allocations = collections.Counter(), 0
+    """Instructions by (object, function), without those of what it calls, and calls of allocators, of a callgrind.out file."""
+    functions, allocations = collections.Counter(), 0
     names = {}  # objects and functions are numbered at their first mention
-    column = called = ""
+    column = function = called = ""
     skip = False
 
     def named(kind, value):
@@ -57,7 +64,7 @@ def read_profile(text):
     for line in text.splitlines():
         if line[:1] in "0123456789+-*" and line:
             if not skip:
-                instructions[column] += int(line.split()[1])
+                functions[column, function] += int(line.split()[1])
             skip = False
             continue
         key, _, value = line.partition("=")
@@ -66,14 +73,14 @@ def read_profile(text):
         elif key == "cob":
             named("ob", value)
         elif key == "fn":
-            named("fn", value)
+            function = named("fn", value)
         elif key == "cfn":
             called = named("fn", value)
         elif key == "calls":
             skip = True  # the next line is the callee's cost
             if called in ALLOCATORS:
                 allocations += int(value.split()[0])
-    return instructions, allocations
+    return functions, allocations
 
 
 class CountedProxy:
@@ -86,11 +93,13 @@ class CountedProxy:
         self.read = 0  # octets of the log that are counted
         self.size = 0  # of the log when it was idle last
         self.dumps = 0
+        self.output = (folder / "output").open("wb")
         (folder / "imapmux.yaml").write_text(configuration)
         self.process = subprocess.Popen(
             ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/profile", "--trace-syscalls=yes",
              f"--log-file={self.log}", f"--vgdb-prefix={folder}/vgdb", binary, "serve", "--config", folder / "imapmux.yaml"],
-            stdin=subprocess.DEVNULL, env=dict(os.environ, GLIBC_TUNABLES=NO_REP))
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
+            env=dict(os.environ, GLIBC_TUNABLES=NO_REP))
 
     def stop(self):
         self.process.terminate()
@@ -99,10 +108,12 @@ class CountedProxy:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.output.close()
 
     def check(self):
         if self.process.poll() is not None:
-            raise SystemExit(f"imapmux under valgrind ended with status {self.process.returncode}; see above")
+            raise SystemExit(f"imapmux under valgrind ended with status {self.process.returncode}\n"
+                             f"{(self.folder / 'output').read_text()}{self.log.read_text()[-1000:]}")
 
     def asleep(self):
         """Every thread waits: none runs, none is to be run."""
@@ -134,8 +145,8 @@ class CountedProxy:
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE)
         self.settle(within=0)
         self.dumps += 1
-        instructions, allocations = read_profile(self.profile().read_text())
-        return Count(instructions, self.system_calls(), allocations)
+        functions, allocations = read_profile(self.profile().read_text())
+        return Count(functions, self.system_calls(), allocations)
 
     def profile(self):
         """The callgrind.out file of the last count()."""

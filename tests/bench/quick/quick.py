@@ -11,94 +11,19 @@ import concurrent.futures
 import os
 import pathlib
 import platform
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-import conversation
-import counted_proxy
+import measuring
 import records
 import work
 
 HERE = pathlib.Path(__file__).resolve().parent
 RECORDS = HERE / "records.json"
-CONFIGURATION = """
-workers: {workers}
-log: {{level: warn}}
-limits: {{max_clients: 1000}}
-{certificates}
-listeners:
-  - {{name: quick, bind: "127.0.0.1:{port}", tls: {tls}}}
-backends:
-  canned: {{servers: ["127.0.0.1:{backend}"], tls: none, mailbox_access: {access}}}
-routes:
-  - {{backend: canned}}
-"""
 COLUMNS = ("imapmux", "libuv", "libstdc++", "libc", "openssl", "other")
 SKIPPED = 77  # what ctest takes for "skipped"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def certificate(folder):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:bench", "-days", "2",
-                    "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"], check=True, capture_output=True)
-    return f"certificates: [{{names: [bench], certificate: {folder}/cert.pem, private_key: {folder}/key.pem}}]"
-
-
-def wait_for(port, proxy):
-    for _ in range(600):
-        proxy.check()
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return proxy.settle()
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("imapmux does not listen")
-
-
-def row_of(count):
-    return {"instructions": {name: round(value, 1) for name, value in count.instructions.items() if abs(value) > 1},
-            "calls": {name: round(value, 3) for name, value in count.calls.items() if abs(value) > 0.004},
-            "allocations": round(count.allocations, 2)}
-
-
-def measure(binary, setting, works, profiles):
-    """Does the works of one setting; name -> row."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        backend = conversation.Backend()
-        port = free_port()
-        text = CONFIGURATION.format(
-            workers=setting.workers, port=port, backend=backend.port, access=setting.access,
-            tls="implicit" if setting.tls else "none", certificates=certificate(folder) if setting.tls else "")
-        proxy = counted_proxy.CountedProxy(binary, text, folder)
-        try:
-            wait_for(port, proxy)
-            session = work.Session(conversation.World(proxy, backend, port), setting.tls and folder / "cert.pem")
-            for one in works:
-                one.function(session, one.warming)
-            proxy.count()
-            rows = {}
-            for one in works:
-                one.function(session, one.times)
-                once = proxy.count()
-                one.function(session, 2 * one.times)
-                key = f"{setting.name}: {one.name}"
-                rows[key] = row_of(proxy.count().beyond(once, one.times))
-                if profiles:
-                    shutil.copy(proxy.profile(), profiles / f"{key}, {2 * one.times} times".replace(" ", "_"))
-            return rows
-        finally:
-            proxy.stop()
 
 
 def table(rows, recorded):
@@ -111,6 +36,16 @@ def table(rows, recorded):
         lines.append(f"{name:34}" + "".join(f"{row['instructions'].get(column, 0):11,.0f}" for column in COLUMNS) +
                      f"{total:11,.0f}" + (f"{100 * (total / before - 1):+10.1f}%" if before else f"{'':11}") +
                      f"{row['allocations']:8.2f}  {sum(row['calls'].values()):.4g}: {calls}")
+    return "\n".join(lines)
+
+
+def functions(counts, number):
+    """Where the instructions are, those of what is called not included."""
+    lines = []
+    for name, count in counts.items():
+        lines.append(f"\n{name}")
+        top = sorted(count.functions.items(), key=lambda one: -one[1])[:number]
+        lines += [f"{value:13,.1f}  {column:10} {function[:150]}" for (column, function), value in top]
     return "\n".join(lines)
 
 
@@ -140,11 +75,14 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, help="another imapmux",
                         default=os.environ.get("IMAPMUX") or HERE.parents[2] / "build/release/proxy/imapmux")
+    parser.add_argument("--against", type=pathlib.Path, metavar="BINARY",
+                        help="compare with this imapmux, measured just before, instead of what is recorded")
     parser.add_argument("--only", action="append", metavar="TEXT",
                         help='rows whose name contains this, as "unrestricted:" or ": NOOP"; may be repeated')
-    parser.add_argument("--record", action="store_true", help=f"write {RECORDS.name} anew: say why in the commit")
+    parser.add_argument("--record", action="store_true", help=f"write {RECORDS.name} anew: the commit says why")
+    parser.add_argument("--functions", type=int, metavar="N", help="show the N costliest functions of each row")
     parser.add_argument("--profiles", type=pathlib.Path, metavar="DIR",
-                        help="keep callgrind's output there, a file per row, for callgrind_annotate")
+                        help="keep callgrind's output there, a file per row, for callgrind_annotate --inclusive=yes")
     parser.add_argument("--jobs", type=int, default=2, help="settings measured at the same time")
     return parser.parse_args()
 
@@ -155,6 +93,22 @@ def stripped(binary, folder):
     return folder / "imapmux"
 
 
+def measure(binary, chosen, options, profiles=None):
+    """Name -> Count, of everything chosen."""
+    counts = {}
+    with tempfile.TemporaryDirectory() as folder, \
+            concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
+        copy = stripped(binary, pathlib.Path(folder))
+        runs = [pool.submit(measuring.measure, copy, setting, works, profiles) for setting, works in chosen]
+        for run in runs:
+            counts.update(run.result())
+    return counts
+
+
+def rows_of(counts):
+    return {name: measuring.row_of(count) for name, count in counts.items()}
+
+
 def main():
     options = arguments()
     if options.profiles:
@@ -163,21 +117,20 @@ def main():
     if not chosen:
         raise SystemExit("no row has such a name")
     known, here = records.load(RECORDS), environment()
+    if options.against:
+        known = {"recorded with": here, "rows": rows_of(measure(options.against, chosen, options))}
     begin = time.monotonic()
-    rows = {}
-    with tempfile.TemporaryDirectory() as folder, \
-            concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
-        binary = stripped(options.binary, pathlib.Path(folder))
-        runs = [pool.submit(measure, binary, *one, options.profiles) for one in chosen]
-        for run in runs:
-            rows.update(run.result())
+    counts = measure(options.binary, chosen, options, options.profiles)
+    rows = rows_of(counts)
     print(table(rows, known["rows"]))
-    print(f"{len(rows)} pieces of work in {time.monotonic() - begin:.0f} s; what each costs when it is done once more")
-    if options.record:
-        records.save(RECORDS, here, {**known["rows"], **rows} if options.only else rows)
-        print(f"recorded in {RECORDS.relative_to(HERE.parents[2])}; the commit says why the figures changed")
-        return 0
-    return judge(rows, known, here)
+    if options.functions:
+        print(functions(counts, options.functions))
+    print(f"{len(rows)} pieces of work in {time.monotonic() - begin:.0f} s")
+    if not options.record:
+        return judge(rows, known, here)
+    records.save(RECORDS, here, {**known["rows"], **rows} if options.only else rows)
+    print(f"recorded in {RECORDS.relative_to(HERE.parents[2])}; the commit says why the figures changed")
+    return 0
 
 
 def judge(rows, known, here):

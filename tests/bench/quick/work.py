@@ -1,19 +1,17 @@
 """The pieces of work whose cost is recorded, and in which settings each of them is done."""
 
-import ssl
-
 import conversation
 
 PIPELINED = 100  # commands in one packet
-CROWD = 20       # clients in IDLE
+FEW = 5          # likewise, of many clients
+CROWD = 20       # many clients
 
 
 class Session:
     """Whose work it is: the world, and a client that has INBOX open."""
 
-    def __init__(self, world, certificate):
+    def __init__(self, world):
         self.world = world
-        self.certificate = certificate  # of the proxy, for TLS
         self.users = 0
         self.boxes = 0
         self.crowd = []
@@ -21,8 +19,7 @@ class Session:
         self.client.command(b"SELECT INBOX")
 
     def logged_in(self, user):
-        context = ssl.create_default_context(cafile=self.certificate) if self.certificate else None
-        client = conversation.Client(self.world, context)
+        client = conversation.Client(self.world)
         client.command(b"LOGIN %s secret" % user)
         return client
 
@@ -69,6 +66,15 @@ def noop_of_many(session, times):
         crowd[i % len(crowd)].command(b"NOOP")
 
 
+def noop_at_once(session, times):
+    """Many users send some at once, and again when all are answered: every worker has its hands full."""
+    crowd = session.gather([b"bob%d" % number for number in range(CROWD)])
+    for _ in range(times // (CROWD * FEW)):
+        for client in crowd:
+            client.post([b"NOOP"] * FEW)
+        session.world.turn_until(lambda: all([client.answered() for client in crowd]))
+
+
 def fetch(session, times):
     for i in range(times):
         session.client.command(b"FETCH %d BODY.PEEK[]" % (i % conversation.MESSAGES + 1))
@@ -109,18 +115,16 @@ def select_new(session, times):
 
 def tell(session, times):
     """One change in the mailbox, told to one of many clients of one user in IDLE."""
-    crowd = session.gather([b"alice"] * CROWD)
-    for client in crowd:
-        client.start(b"IDLE")
-    session.world.turn_until(lambda: session.world.backend.idle)  # the proxy waits for some quiet
+    if not session.crowd:
+        for client in session.gather([b"alice"] * CROWD):
+            client.start_idle()
+        session.world.turn_until(lambda: session.world.backend.idle)  # the proxy waits for some quiet
     for i in range(times // CROWD):
-        before = [client.total for client in crowd]
+        before = [client.total for client in session.crowd]
         session.world.backend.tell_idle(b"* 7 FETCH (FLAGS (\\Seen%s))\r\n" % (b"" if i % 2 else b" \\Flagged"))
         session.world.turn()
-        if any(client.total == count for client, count in zip(crowd, before)):
+        if any(client.total == count for client, count in zip(session.crowd, before)):
             raise SystemExit("a client in IDLE was not told")
-    for client in crowd:
-        client.finish(b"DONE")
 
 
 class Work:
@@ -135,6 +139,7 @@ LOGIN_WARM = Work("login, warm account", login_warm, 5, 2)
 NOOP = Work("NOOP", noop, 50, 10)
 NOOP_PIPELINED = Work("NOOP, pipelined", noop_pipelined, 2 * PIPELINED, PIPELINED)
 NOOP_OF_MANY = Work("NOOP, 8 clients", noop_of_many, 40, 16)
+NOOP_AT_ONCE = Work("NOOP, 20 clients at once", noop_at_once, 50 * CROWD * FEW, 5 * CROWD * FEW)
 FETCH = Work("FETCH, 1 KiB", fetch, 50, 10)
 FETCH_PIPELINED = Work("FETCH, 1 KiB, pipelined", fetch_pipelined, 2 * PIPELINED, PIPELINED)
 LISTING = Work("FLAGS of 1,000 messages", listing, 4, 2)
@@ -146,8 +151,11 @@ MEBIBYTE = Work("MiB of a literal", mebibyte, 4, 1)
 
 
 class Setting:
-    def __init__(self, name, access, works, tls=False, workers=1):
+    """counts: "all", of one thing at a time, or only the "futex" calls, at full speed."""
+
+    def __init__(self, name, access, works, tls=False, workers=1, counts="all"):
         self.name, self.access, self.works, self.tls, self.workers = name, access, works, tls, workers
+        self.counts = counts
 
 
 RELAYED = [LOGIN, NOOP, NOOP_PIPELINED, FETCH, FETCH_PIPELINED, LISTING, MEBIBYTE]
@@ -161,4 +169,6 @@ SETTINGS = [
     Setting("unrestricted", "unrestricted", RELAYED),
     Setting("shared, 2 workers", "shared", [NOOP_OF_MANY], workers=2),
     Setting("unrestricted, 2 workers", "unrestricted", [NOOP_OF_MANY], workers=2),
+    Setting("shared, 2 busy workers", "shared", [NOOP_AT_ONCE], workers=2, counts="futex"),
+    Setting("unrestricted, 2 busy workers", "unrestricted", [NOOP_AT_ONCE], workers=2, counts="futex"),
 ]
