@@ -141,8 +141,10 @@ class CountedProxy:
 
     def count(self):
         """The cost of everything since the last call."""
-        subprocess.run(["vgdb", f"--vgdb-prefix={self.folder}/vgdb", "--max-invoke-ms=1", f"--pid={self.process.pid}", "dump"], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE)
+        done = subprocess.run(["vgdb", f"--vgdb-prefix={self.folder}/vgdb", "--max-invoke-ms=1",
+                               f"--pid={self.process.pid}", "dump"], capture_output=True, text=True, timeout=PATIENCE)
+        if done.returncode:
+            raise SystemExit(f"vgdb cannot wake valgrind up; may it use ptrace?\n{done.stderr}")
         self.settle(within=0)
         self.dumps += 1
         functions, allocations = read_profile(self.profile().read_text())

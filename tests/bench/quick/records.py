@@ -5,8 +5,8 @@ import json
 PORTABLE = ("imapmux", "libuv", "libstdc++", "other")  # the same on every machine of one architecture
 ALL_COLUMNS = PORTABLE + ("libc", "openssl")           # libc and OpenSSL choose their code by the processor
 TOLERANCE = 0.05
-# Figures as small as these come and go with a timer or the growth of some table.
-SLACK = {"instructions": 20, "OpenSSL": 50, "allocations": 0.1, "system calls": 0.05, "futex": 0.02}
+# Per operation: so much comes and goes with a timer or the growth of some table.
+SLACK = {"instructions": 2, "OpenSSL": 20, "allocations": 0.05, "system calls": 0.01, "futex": 0.01}
 
 
 def figures(row, like_recorded):
