@@ -154,7 +154,7 @@ class Backend:
 
 
 class Client:
-    """A mail client. Each command is sent at once and answered before anything else happens."""
+    """A mail client."""
 
     def __init__(self, world):
         self.world = world
@@ -170,8 +170,9 @@ class Client:
         world.clients.append(self)
         self.tls = Tls(world.certificate) if world.certificate else None
         world.turn()
-        if self.tls:
-            self.send(b"")
+        while self.tls and self.tls.pending():  # the handshake
+            self.say(b"")
+            world.turn()
         world.turn_until(lambda: b"\r\n" in self.got)
 
     def read(self):
@@ -182,23 +183,15 @@ class Client:
         except BlockingIOError:
             pass
 
-    def send(self, octets):
-        """Sends this, as one piece, and lets the others have their turns until nobody has anything to say."""
-        while True:
-            octets = self.tls.sealed(octets) if self.tls else octets
-            if octets:
-                self.socket.sendall(octets)
-                self.world.turn()
-            if not self.tls or not self.tls.pending():
-                return
-            octets = b""
+    def say(self, octets):
+        self.socket.sendall(self.tls.sealed(octets) if self.tls else octets)
 
     def post(self, texts):
-        """Sends commands in one piece."""
+        """Sends commands in one piece, and is content."""
         del self.got[:]
         self.open = [b"c%d" % (self.tags + i) for i in range(1, len(texts) + 1)]
         self.tags += len(texts)
-        self.send(b"".join(b"%s %s\r\n" % pair for pair in zip(self.open, texts)))
+        self.say(b"".join(b"%s %s\r\n" % pair for pair in zip(self.open, texts)))
 
     def answered(self):
         """Whether all of them are; with OK, or it ends here."""
@@ -213,7 +206,9 @@ class Client:
         return True
 
     def commands(self, texts):
+        """Sends commands in one piece, and waits until they are answered."""
         self.post(texts)
+        self.world.turn()
         self.world.turn_until(self.answered)
 
     def command(self, text):
@@ -221,6 +216,7 @@ class Client:
 
     def start_idle(self):
         self.post([b"IDLE"])
+        self.world.turn()
         self.world.turn_until(lambda: self.got.startswith(b"+"))
 
     def close(self):

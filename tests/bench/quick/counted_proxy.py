@@ -20,9 +20,13 @@ PATIENCE = 60.0
 
 
 class Count:
-    """What some work cost: instructions by (object, function), system calls by name, allocations."""
+    """What some work cost: instructions by (object, function), system calls by name, allocations.
 
-    def __init__(self, functions=(), calls=(), allocations=0):
+    operations: that these are means of.
+    """
+
+    def __init__(self, functions=(), calls=(), allocations=0, operations=1):
+        self.operations = operations
         self.functions = collections.Counter(functions)
         self.calls = collections.Counter(calls)
         self.allocations = allocations
@@ -33,7 +37,7 @@ class Count:
             return {name: (counter[name] - other[name]) / operations for name in counter | other
                     if counter[name] != other[name]}
         return Count(part(self.functions, less.functions), part(self.calls, less.calls),
-                     (self.allocations - less.allocations) / operations)
+                     (self.allocations - less.allocations) / operations, operations)
 
     def instructions(self):
         """By object."""
@@ -49,7 +53,7 @@ def object_of(path):
 
 
 def read_profile(text):
-    """Instructions by (object, function), without those of what it calls, and calls of allocators, of a callgrind.out file."""
+    """Of a callgrind.out file: instructions by (object, function), those of what it calls not included; allocations."""
     functions, allocations = collections.Counter(), 0
     names = {}  # objects and functions are numbered at their first mention
     column = function = called = ""

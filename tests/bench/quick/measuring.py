@@ -78,7 +78,8 @@ def started(kind, binary, setting):
 
 def row_of(count):
     """As it is recorded."""
-    return {"instructions": {name: round(value, 1) for name, value in count.instructions().items() if abs(value) > 1},
+    return {"times": count.operations,
+            "instructions": {name: round(value, 1) for name, value in count.instructions().items() if abs(value) > 1},
             "calls": {name: round(value, 3) for name, value in count.calls.items() if abs(value) > 0.004},
             "allocations": round(count.allocations, 2)}
 
@@ -112,7 +113,7 @@ def count_futex(binary, setting, works, profiles):
             before = world.proxy.count()
             one.function(session, one.times)
             calls = (world.proxy.count() - before) / one.times
-            counts[f"{setting.name}: {one.name}"] = counted_proxy.Count(calls={"futex": calls})
+            counts[f"{setting.name}: {one.name}"] = counted_proxy.Count(calls={"futex": calls}, operations=one.times)
         return counts
 
 

@@ -27,14 +27,15 @@ SKIPPED = 77  # what ctest takes for "skipped"
 
 
 def table(rows, recorded):
-    lines = [f"{'instructions':34}" + "".join(f"{column:>11}" for column in COLUMNS) +
-             f"{'in all':>11}{'recorded':>11}{'malloc':>8}  system calls"]
+    width = max(map(len, rows)) + 1
+    lines = [f"{'instructions':{width}}" + "".join(f"{column:>11}" for column in COLUMNS) +
+             f"{'in all':>11}{'change':>9}{'malloc':>8}  system calls"]
     for name, row in rows.items():
         total = sum(row["instructions"].values())
         before = sum(recorded[name]["instructions"].values()) if name in recorded else 0
         calls = ", ".join(f"{value:.4g} {call}" for call, value in sorted(row["calls"].items(), key=lambda one: -one[1]))
-        lines.append(f"{name:34}" + "".join(f"{row['instructions'].get(column, 0):11,.0f}" for column in COLUMNS) +
-                     f"{total:11,.0f}" + (f"{100 * (total / before - 1):+10.1f}%" if before else f"{'':11}") +
+        lines.append(f"{name:{width}}" + "".join(f"{row['instructions'].get(column, 0):11,.0f}" for column in COLUMNS) +
+                     f"{total:11,.0f}" + (f"{100 * (total / before - 1):+8.1f}%" if before else f"{'':9}") +
                      f"{row['allocations']:8.2f}  {sum(row['calls'].values()):.4g}: {calls}")
     return "\n".join(lines)
 
@@ -75,11 +76,12 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, help="another imapmux",
                         default=os.environ.get("IMAPMUX") or HERE.parents[2] / "build/release/proxy/imapmux")
-    parser.add_argument("--against", type=pathlib.Path, metavar="BINARY",
-                        help="compare with this imapmux, measured just before, instead of what is recorded")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--against", type=pathlib.Path, metavar="BINARY",
+                       help="compare with this imapmux, measured just before, instead of what is recorded")
+    known.add_argument("--record", action="store_true", help=f"write {RECORDS.name} anew: the commit says why")
     parser.add_argument("--only", action="append", metavar="TEXT",
                         help='rows whose name contains this, as "unrestricted:" or ": NOOP"; may be repeated')
-    parser.add_argument("--record", action="store_true", help=f"write {RECORDS.name} anew: the commit says why")
     parser.add_argument("--functions", type=int, metavar="N", help="show the N costliest functions of each row")
     parser.add_argument("--profiles", type=pathlib.Path, metavar="DIR",
                         help="keep callgrind's output there, a file per row, for callgrind_annotate --inclusive=yes")
@@ -100,8 +102,11 @@ def measure(binary, chosen, options, profiles=None):
             concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         copy = stripped(binary, pathlib.Path(folder))
         runs = [pool.submit(measuring.measure, copy, setting, works, profiles) for setting, works in chosen]
-        for run in runs:
-            counts.update(run.result())
+        try:
+            for run in runs:
+                counts.update(run.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
     return counts
 
 
@@ -143,10 +148,10 @@ def judge(rows, known, here):
         return SKIPPED
     verdict = records.compare(rows, known["rows"], then.get("processor has AVX2") == here["processor has AVX2"])
     if verdict.better:
-        print("\nBETTER than recorded; record it (script/bench --quick --record), or the next regression goes unseen:")
+        print("\nBETTER than before; record it (script/bench --quick --record), or the next regression goes unseen:")
         print("\n".join(verdict.better))
     if verdict.worse:
-        print("\nWORSE than recorded:")
+        print("\nWORSE than before:")
         print("\n".join(verdict.worse))
         print("If it has to be so: script/bench --quick --record, and the reason in the commit.")
     return 1 if verdict.worse else 0

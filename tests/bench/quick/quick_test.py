@@ -8,7 +8,8 @@ import unittest
 import counted_proxy
 import records
 
-ROW = {"instructions": {"imapmux": 600.0, "libuv": 1500.0, "libc": 400.0, "openssl": 10000.0},
+ROW = {"times": 50,
+       "instructions": {"imapmux": 600.0, "libuv": 1500.0, "libc": 400.0, "openssl": 10000.0},
        "calls": {"read": 2.0, "write": 2.0, "epoll_wait": 2.0}, "allocations": 7.0}
 PROFILE = """\
 events: Ir
@@ -100,6 +101,13 @@ class Comparison(unittest.TestCase):
 
     def test_a_futex_call_now_and_then(self):
         self.assertTrue(any("futex" in line for line in verdict(changed("calls", "futex", 0.1)).worse))
+
+    def test_small_figures(self):
+        before = {"times": 50, "instructions": {"imapmux": 1.0}, "calls": {"read": 0.01}, "allocations": 0}
+        now = {"times": 50, "instructions": {"imapmux": 6.0}, "calls": {"read": 0.02}, "allocations": 0.1}
+        self.assertEqual([], records.compare({"NOOP": now}, {"NOOP": before}).worse)
+        now = {"times": 50, "instructions": {"imapmux": 8.0}, "calls": {"read": 0.04}, "allocations": 0.3}
+        self.assertEqual(3, len(records.compare({"NOOP": now}, {"NOOP": before}).worse))
 
     def test_improvements_are_told(self):
         found = verdict(changed("instructions", "imapmux", -300))

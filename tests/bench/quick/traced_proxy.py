@@ -9,6 +9,9 @@ import time
 
 
 class TracedProxy:
+    """`imapmux serve` under strace. While clients and backend do something, it is stopped: then all that they sent is there
+    at once when it goes on, and its workers are busy at the same time, however slow its peers are."""
+
     def __init__(self, binary, configuration, folder):
         self.folder = folder
         self.trace = folder / "futex"
@@ -19,10 +22,15 @@ class TracedProxy:
              binary, "serve", "--config", folder / "imapmux.yaml"],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT)
 
-    def stop(self):
-        with contextlib.suppress(OSError):  # strace ends with what it traces
+    def signal(self, number):
+        """To imapmux; strace ends with what it traces."""
+        with contextlib.suppress(OSError):
             for child in pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-                os.kill(int(child), signal.SIGTERM)
+                os.kill(int(child), number)
+
+    def stop(self):
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
         try:
             self.process.wait(15)
         except subprocess.TimeoutExpired:
@@ -36,10 +44,13 @@ class TracedProxy:
                              + (self.folder / "output").read_text())
 
     def settle(self, within=0):
-        """Nobody waits until this proxy has done all: whoever wants an answer looks again."""
+        """Lets it go on for a moment. Nobody waits until it has done all: whoever wants an answer looks again."""
+        self.signal(signal.SIGCONT)
+        time.sleep(0.003)
+        self.signal(signal.SIGSTOP)
+        self.check()
 
     def count(self):
         """futex calls so far."""
-        time.sleep(0.3)
-        self.check()
+        time.sleep(0.1)
         return self.trace.read_text().count("futex(")

@@ -134,20 +134,20 @@ class Work:
         self.name, self.function, self.times, self.warming = name, function, times, warming
 
 
-LOGIN = Work("login", login, 5, 2)
-LOGIN_WARM = Work("login, warm account", login_warm, 5, 2)
+LOGIN = Work("login", login, 3, 2)
+LOGIN_WARM = Work("login, warm account", login_warm, 3, 2)
 NOOP = Work("NOOP", noop, 50, 10)
-NOOP_PIPELINED = Work("NOOP, pipelined", noop_pipelined, 2 * PIPELINED, PIPELINED)
+NOOP_PIPELINED = Work("NOOP, pipelined", noop_pipelined, PIPELINED, PIPELINED)
 NOOP_OF_MANY = Work("NOOP, 8 clients", noop_of_many, 40, 16)
 NOOP_AT_ONCE = Work("NOOP, 20 clients at once", noop_at_once, 50 * CROWD * FEW, 5 * CROWD * FEW)
 FETCH = Work("FETCH, 1 KiB", fetch, 50, 10)
-FETCH_PIPELINED = Work("FETCH, 1 KiB, pipelined", fetch_pipelined, 2 * PIPELINED, PIPELINED)
-LISTING = Work("FLAGS of 1,000 messages", listing, 4, 2)
+FETCH_PIPELINED = Work("FETCH, 1 KiB, pipelined", fetch_pipelined, PIPELINED, PIPELINED)
+LISTING = Work("FLAGS of 1,000 messages", listing, 2, 1)
 STORE = Work("UID STORE", store, 50, 10)
-SELECT = Work("SELECT, open, 1,000 messages", select, 10, 2)
-SELECT_NEW = Work("SELECT, not open, 1,000 messages", select_new, 4, 2)
+SELECT = Work("SELECT, open, 1,000 messages", select, 5, 2)
+SELECT_NEW = Work("SELECT, not open, 1,000 messages", select_new, 2, 1)
 TELL = Work("change told in IDLE, per client", tell, 10 * CROWD, 2 * CROWD)
-MEBIBYTE = Work("MiB of a literal", mebibyte, 4, 1)
+MEBIBYTE = Work("MiB of a literal", mebibyte, 3, 1)
 
 
 class Setting:
