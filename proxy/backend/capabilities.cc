@@ -12,6 +12,7 @@ Capabilities::Capabilities(std::string_view list) {
     if (end == std::string_view::npos) break;
     list.remove_prefix(end + 1);
   }
+  literal_plus_ = has("LITERAL+");
 }
 
 bool Capabilities::has_one_of(std::string_view alternatives) const {

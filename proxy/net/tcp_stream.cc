@@ -253,9 +253,10 @@ void TcpStream::wrote() {
   if (!out_.empty() && in_flight_ == 0) loop_.add_flushable(*this);
 }
 
-void TcpStream::write(std::string_view octets) {
-  if (lost() || aborted_ || octets.empty()) return;
-  output().append(octets);
+void TcpStream::write_all(std::initializer_list<std::string_view> pieces) {
+  if (lost() || aborted_) return;
+  auto& out = output();
+  for (const auto piece : pieces) out.append(piece);
   wrote();
 }
 
@@ -283,8 +284,7 @@ void TcpStream::flush() {
   uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
   const int sent = uv_try_write(&socket_->stream, &buffer, 1);
   if (sent == static_cast<int>(out_.size())) {
-    loop_.give_buffer(std::move(out_));
-    out_ = {};
+    loop_.give_buffer(std::exchange(out_, std::string()));
     shut_down_if_due();
     check_drained();
     return;
@@ -293,8 +293,7 @@ void TcpStream::flush() {
     fail(uv_strerror(sent));
     return;
   }
-  std::string rest = std::move(out_);
-  out_ = {};
+  std::string rest = std::exchange(out_, std::string());
   if (sent > 0) rest.erase(0, static_cast<size_t>(sent));
   auto* write = new WriteRequest{{}, std::move(rest)};
   write->request.data = write;

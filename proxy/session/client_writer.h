@@ -71,11 +71,12 @@ class ClientWriter {
 
  private:
   void line(std::string_view prefix, std::string_view text);
-  void emit(std::string_view octets);
+  void emit(std::initializer_list<std::string_view> pieces);
+  void put_by(std::string_view octets);
   void pass(std::string_view octets);
   void flush_passed();
   void give_up_backlog(const std::string& why);
-  void emit_fetch(uint32_t number, std::string_view attributes);
+  void emit_fetch(uint32_t number, std::string_view attributes, std::string_view end);
   static std::string announce(const backend::LiteralStart& literal);
 
   net::Stream* stream_ = nullptr;

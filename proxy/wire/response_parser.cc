@@ -8,6 +8,7 @@ namespace imapmux::wire {
 namespace {
 
 constexpr size_t kKeptCapacity = 16 * 1024;
+constexpr size_t kShort = 32;
 
 // Up to eight octets of a word in upper case as one number: names are compared at once.
 constexpr uint64_t key_of(std::string_view word) {
@@ -117,7 +118,8 @@ ResponseParser::Event ResponseParser::next(std::string_view& input) {
     const Event event = next_event(input);
     if (event != Event::kNeedMore) return event;
   }
-  if (buffer_.empty() && buffer_.capacity() > 0) buffer_ = {};  // an idle connection holds none
+  if (buffer_.empty() && buffer_.capacity() > kShort)
+    buffer_ = std::string();  // an idle connection holds none
   return Event::kNeedMore;
 }
 
