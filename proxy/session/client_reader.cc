@@ -38,13 +38,12 @@ void ClientReader::set_trace(ProtocolTrace* trace) {
   if (!held_.empty()) trace_->client_said(held_);
 }
 
-Entry ClientReader::take() {
-  Entry entry = std::move(entries_.front());
+void ClientReader::take(Entry& entry) {
+  entry = std::move(entries_.front());
   entries_.pop_front();
   queued_octets_ -= entry.command.text.size() + entry.line.size();
   if (entry.by_number) --queued_by_number_;
   feed_if_room();
-  return entry;
 }
 
 UploadPart ClientReader::take_upload() {
@@ -205,13 +204,11 @@ void ClientReader::on_event(CommandParser::Event event) {
   push(std::move(entry));
 }
 
-void ClientReader::push(Entry entry) {
+void ClientReader::push(Entry&& entry) {
   queued_octets_ += entry.command.text.size() + entry.line.size();
   entry.by_number = names_messages_by_number(entry.command);
-  if (entry.by_number) {
-    ++queued_by_number_;
-    entry.told = listener_.told_count();
-  }
+  if (entry.by_number) ++queued_by_number_;
+  entry.told = listener_.told_count();
   entries_.push_back(std::move(entry));
   arrivals_.notify_all();
 }

@@ -270,11 +270,11 @@ std::string ClientSession::capabilities_before_login() const {
 }
 
 Task<bool> ClientSession::next(Entry& entry) {
-  co_await wait_for_room();
+  if (!has_room()) co_await wait_for_room();
   for (;;) {
     while (reader_.empty() && !stopping_) co_await reader_.arrivals().wait();
     if (stopping_) co_return false;
-    entry = reader_.take();
+    reader_.take(entry);
     switch (entry.kind) {
       case Entry::Kind::kEnd:
         if (end_reason_.empty()) end_reason_ = "closed by the client";
@@ -303,7 +303,7 @@ Task<> ClientSession::before_login() {
   while (!after_login_ && !handed_over()) {
     auto more = co_await next(entry);
     if (!more) co_return;
-    if (answer_locally(entry, capabilities_before_login())) {
+    if (answer_locally(entry)) {
       if (state_ == State::kLogout) co_return;
       continue;
     }
@@ -331,11 +331,12 @@ Task<> ClientSession::before_login() {
   }
 }
 
-bool ClientSession::answer_locally(const Entry& entry, std::string_view capabilities) {
+bool ClientSession::answer_locally(const Entry& entry) {
   const auto& tag = entry.command.tag;
   switch (entry.command.verb) {
     case Verb::kCapability:
-      writer_.untagged("CAPABILITY " + std::string(capabilities));
+      writer_.untagged("CAPABILITY " +
+                       (after_login_ ? after_login_->capabilities() : capabilities_before_login()));
       writer_.tagged(tag, "OK CAPABILITY completed");
       return true;
     case Verb::kNoop:
@@ -399,7 +400,7 @@ void ClientSession::cut_off() {
 }
 
 Task<> ClientSession::wait_for_room() {
-  while (writer_.unsent() > net::Stream::kHighWatermark || writer_.backlogged()) co_await nudges_.wait();
+  while (!has_room()) co_await nudges_.wait();
 }
 
 void ClientSession::on_timer() {

@@ -86,10 +86,11 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::WaitList& nudges() { return nudges_; }
   // Waits while the client does not read what it is sent.
   async::Task<> wait_for_room();
+  bool has_room() const { return writer_.unsent() <= net::Stream::kHighWatermark && !writer_.backlogged(); }
   // The next entry, answering BAD for malformed ones. False: the client has finished, or is to be stopped.
   async::Task<bool> next(Entry& entry);
   // CAPABILITY, NOOP, ID, ENABLE, LOGOUT… of any state that need no backend. False: not one of them.
-  bool answer_locally(const Entry& entry, std::string_view capabilities);
+  bool answer_locally(const Entry& entry);
   void say_bye(std::string_view text);
   // The backend has gone, or something else that ends the session from a callback.
   void end(const std::string& reason);
@@ -183,6 +184,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
 class AfterLogin {
  public:
   virtual ~AfterLogin() = default;
+  // What CAPABILITY tells.
+  virtual std::string capabilities() const { return {}; }
   // Executes what the client says until it logs out or goes.
   virtual async::Task<> serve() = 0;
   // When serve() has ended, however: closes the backend connection, gives leases back. Not cancelled.
