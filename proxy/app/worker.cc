@@ -100,8 +100,7 @@ Task<std::unique_ptr<backend::BackendConnection>> Worker::connect(
 
 std::unique_ptr<net::Stream> Worker::adopt(session::HandedOver& client) {
   auto tcp = net::TcpStream::adopt(loop_, std::exchange(client.fd, -1), client.kind, net::Side::kClient,
-                                   client.service->config->limits.tcp_keepalive);
-  tcp->set_peer(client.peer);
+                                   client.peer);
   if (!client.tls) return tcp;
   return std::make_unique<net::TlsStream>(std::move(tcp), std::move(client.transfer));
 }
