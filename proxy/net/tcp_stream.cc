@@ -56,7 +56,11 @@ void TcpStream::Socket::start_reading() {
         if (size == 0) return;
         auto* self = static_cast<Socket*>(of->data);
         EventLoop::Turn turn(self->loop);
-        if (size < 0) self->stop_reading();
+        if (size < 0) {
+          self->stop_reading();
+        } else {
+          self->loop.filled_read_buffer(static_cast<size_t>(size));
+        }
         if (self->owner) {
           self->owner->read_done(size, buffer->base);
         } else if (size < 0) {
