@@ -18,7 +18,7 @@ struct TcpStream::Socket final : Lingering {
   EventLoop& loop;
   TcpStream* owner = nullptr;
   bool reading = false;
-  std::optional<async::Timer> linger_limit;
+  std::unique_ptr<async::Timer> linger_limit;
 
   // AF_UNSPEC for TCP without a socket yet.
   static Socket* make(EventLoop& loop, SocketKind kind);

@@ -85,7 +85,7 @@ void TcpStream::Socket::stop_reading() {
 void TcpStream::Socket::linger(std::string rest) {
   owner = nullptr;
   loop.add_lingering(*this);
-  linger_limit.emplace(loop, [this] { look_whether_taken(); });
+  linger_limit = std::make_unique<async::Timer>(loop, [this] { look_whether_taken(); });
   linger_limit->start(kLingerLook);
   if (!rest.empty()) {
     auto* write = new WriteRequest{{}, std::move(rest)};
