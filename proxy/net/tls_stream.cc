@@ -148,6 +148,7 @@ void TlsStream::deliver() {
     ERR_clear_error();
     size_t size = 0;
     if (SSL_read_ex(ssl_.get(), loop_.plain_buffer(), EventLoop::kPlainBuffer, &size) == 1) {
+      loop_.filled_plain_buffer(size);
       handler_->on_data({loop_.plain_buffer(), size});
       continue;
     }

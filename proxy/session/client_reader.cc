@@ -39,16 +39,14 @@ void ClientReader::set_trace(ProtocolTrace* trace) {
 }
 
 void ClientReader::take(Entry& entry) {
-  entry = std::move(entries_.front());
-  entries_.pop_front();
+  entry = entries_.take();
   queued_octets_ -= entry.command.text.size() + entry.line.size();
   if (entry.by_number) --queued_by_number_;
   feed_if_room();
 }
 
 UploadPart ClientReader::take_upload() {
-  UploadPart part = std::move(upload_.front());
-  upload_.pop_front();
+  UploadPart part = upload_.take();
   queued_octets_ -= part.octets.size();
   feed_if_room();
   return part;
@@ -173,7 +171,7 @@ void ClientReader::on_event(CommandParser::Event event) {
           upload_.back().octets.size() + data.size() <= kUploadPiece) {
         upload_.back().octets.append(data);
       } else {
-        upload_.push_back({UploadPart::Kind::kData, std::string(data)});
+        upload_.push({UploadPart::Kind::kData, std::string(data)});
       }
       arrivals_.notify_all();
       return;
@@ -209,13 +207,13 @@ void ClientReader::push(Entry&& entry) {
   entry.by_number = names_messages_by_number(entry.command);
   if (entry.by_number) ++queued_by_number_;
   entry.told = listener_.told_count();
-  entries_.push_back(std::move(entry));
+  entries_.push(std::move(entry));
   arrivals_.notify_all();
 }
 
 void ClientReader::push_upload(UploadPart part) {
   queued_octets_ += part.octets.size();
-  upload_.push_back(std::move(part));
+  upload_.push(std::move(part));
   arrivals_.notify_all();
 }
 

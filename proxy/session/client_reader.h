@@ -6,11 +6,11 @@
 // until the session says how to take it.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 
 #include "async/wait.h"
+#include "base/fifo.h"
 #include "net/stream.h"
 #include "session/protocol_trace.h"
 #include "wire/command_parser.h"
@@ -149,8 +149,8 @@ class ClientReader final : public net::StreamHandler {
   ProtocolTrace* trace_ = nullptr;
   wire::CommandParser parser_;
   Mode mode_ = Mode::kCommands;
-  std::deque<Entry> entries_;
-  std::deque<UploadPart> upload_;
+  base::Fifo<Entry> entries_;
+  base::Fifo<UploadPart> upload_;
   size_t queued_octets_ = 0;  // in both queues
   size_t queued_by_number_ = 0;
   bool uploading_ = false;

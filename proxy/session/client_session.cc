@@ -79,20 +79,20 @@ ClientSession::ClientSession(Host& host, ServicePtr service, const config::Liste
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
 
-ClientSession::ClientSession(Host& host, HandedOver client)
+ClientSession::ClientSession(Host& host, std::unique_ptr<HandedOver> client)
     : host_(host),
-      service_(client.service),
-      listener_(service_->listener(client.listener)),
-      id_(client.id),
-      places_(std::move(client.places)),
+      service_(client->service),
+      listener_(service_->listener(client->listener)),
+      id_(client->id),
+      places_(std::move(client->places)),
       reader_(*this, limits_before_login(config())),
       scope_(host.scheduler()),
       timer_(host.scheduler(), [this] { on_timer(); }),
-      connected_at_(client.connected_at),
+      connected_at_(client->connected_at),
       last_heard_(host.scheduler().now()),
       adopted_(true),
       hand_over_(std::move(client)) {
-  stream_ = host.adopt(hand_over_);
+  stream_ = host.adopt(*hand_over_);
   writer_.set_stream(stream_.get());
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
@@ -146,11 +146,12 @@ Task<> ClientSession::talk() {
   begin_trace("");
   if (adopted_) {
     writer_.set_stream(stream_.get());
-    reader_.put_held(std::move(hand_over_.unread));
+    const auto came = std::move(hand_over_);
+    reader_.put_held(std::move(came->unread));
     // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
     reader_.hold();
     reader_.set_stream(stream_.get());
-    co_await decide(std::move(hand_over_.tag), std::move(hand_over_.credential));
+    co_await decide(std::move(came->tag), std::move(came->credential));
   } else {
     if (!admit()) co_return;
     if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();

@@ -52,7 +52,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
                 std::unique_ptr<net::Stream> stream, ClientPlaces places);
   // A client that another worker hands over, whose login is to be decided here.
-  ClientSession(Host& host, HandedOver client);
+  ClientSession(Host& host, std::unique_ptr<HandedOver> client);
   ~ClientSession();
 
   // All of its life; returns when everything of it is done, the backend connection closed and leases given
@@ -65,7 +65,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   // Set when run() ended because another worker owns the account.
   bool handed_over() const { return destination_ != kNowhere; }
   size_t destination() const { return destination_; }
-  HandedOver take_hand_over() { return std::move(hand_over_); }
+  std::unique_ptr<HandedOver> take_hand_over() { return std::move(hand_over_); }
 
   SessionStatus status() const;
 
@@ -175,8 +175,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   bool stopping_ = false;
   bool said_bye_ = false;
   size_t destination_ = kNowhere;
-  bool adopted_ = false;  // came by a hand-over
-  HandedOver hand_over_;
+  bool adopted_ = false;                   // came by a hand-over
+  std::unique_ptr<HandedOver> hand_over_;  // come, or on its way
 };
 
 // What a session does once its user is known: `exclusive` or `unrestricted` (later `shared`). Owned by its

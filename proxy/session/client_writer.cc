@@ -47,7 +47,7 @@ void ClientWriter::put_by(std::string_view octets) {
 void ClientWriter::begin_backlog(net::SpoolLimits& limits, uint64_t most,
                                  std::function<void(std::string)> on_overflow) {
   if (backlog_ || broken_) return;
-  backlog_.emplace(limits, kBacklogInMemory);
+  backlog_ = std::make_unique<net::Spool>(limits, kBacklogInMemory);
   most_in_backlog_ = most;
   on_overflow_ = std::move(on_overflow);
 }

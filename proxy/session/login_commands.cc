@@ -200,26 +200,26 @@ Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
 Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential credential) {
   // Nothing may be on its way out: the octets would be torn apart.
   while (stream_->unsent() > 0) co_await async::sleep_for(base::Millis(1));
-  HandedOver out;
-  out.id = id_;
-  out.service = service_;
-  out.listener = listener_->name;
-  out.tag = std::move(tag);
-  out.peer = stream_->peer();
-  out.connected_at = connected_at_;
-  out.places = std::move(places_);
+  auto out = std::make_unique<HandedOver>();
+  out->id = id_;
+  out->service = service_;
+  out->listener = listener_->name;
+  out->tag = std::move(tag);
+  out->peer = stream_->peer();
+  out->connected_at = connected_at_;
+  out->places = std::move(places_);
   stream_->set_handler(nullptr);
   if (auto* tls = dynamic_cast<net::TlsStream*>(stream_.get())) {
-    out.tls = true;
-    out.kind = tls->kind();
-    out.transfer = tls->release(out.fd);
+    out->tls = true;
+    out->kind = tls->kind();
+    out->transfer = tls->release(out->fd);
   } else {
     auto& tcp = static_cast<net::TcpStream&>(*stream_);  // NOLINT: a client's stream is one of the two
-    out.kind = tcp.kind();
-    out.fd = tcp.release();
+    out->kind = tcp.kind();
+    out->fd = tcp.release();
   }
-  out.unread = reader_.take_held();
-  out.credential = std::move(credential);
+  out->unread = reader_.take_held();
+  out->credential = std::move(credential);
   destination_ = worker;
   hand_over_ = std::move(out);
   host_.shared().counters.hand_overs.fetch_add(1, std::memory_order_relaxed);
