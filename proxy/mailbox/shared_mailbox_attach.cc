@@ -246,6 +246,7 @@ Task<Refusal> SharedMailbox::read_messages(std::shared_ptr<SharedConnection> con
     const bool uids_first = tries == 0 && fresh_.exists() > kFewMessages;
     if (uids_first) {
       text = "UID SEARCH ALL";
+      uids.reserve(fresh_.exists());
       searched_ = &uids;
     }
     auto reply = co_await ask(connection, std::move(text));

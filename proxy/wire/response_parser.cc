@@ -117,14 +117,14 @@ ResponseParser::Event ResponseParser::next(std::string_view& input) {
     const Event event = next_event(input);
     if (event != Event::kNeedMore) return event;
   }
-  if (buffer_.empty() && buffer_.capacity() > 0) buffer_ = {};  // an idle connection holds none
+  if (buffer_.empty()) base::release(buffer_);  // an idle connection holds none
   return Event::kNeedMore;
 }
 
 void ResponseParser::forget_response() {
   handed_out_ = false;
   buffer_.clear();
-  if (buffer_.capacity() > kKeptCapacity) buffer_ = {};
+  if (buffer_.capacity() > kKeptCapacity) base::release(buffer_);
   line_at_ = 0;
   response_ = {};
   text_ = {};
@@ -242,7 +242,7 @@ ResponseParser::Event ResponseParser::hand_out(std::string_view text, bool more)
 ResponseParser::Event ResponseParser::broken(std::string_view problem) {
   problem_ = problem;
   state_ = State::kBroken;
-  buffer_ = {};
+  base::release(buffer_);
   remaining_ = 0;
   return Event::kMalformed;
 }
