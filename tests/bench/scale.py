@@ -21,7 +21,10 @@ SCENARIOS = {
     "mbsync": ("mbsync's first sync with a server 50 ms away", scale_servers.mbsync),
     "workers": ("two workers against one", scale_crowd.workers),
     "idle": ("thousands in IDLE, and a message for each", scale_crowd.idle),
-    "growth": ("how the CPU per command grows", scale_crowd.growth),
+    "clients": ("cost of a command with ten to thousands of clients of a mailbox", scale_crowd.clients),
+    "users": ("cost of a command with ten to a thousand users", scale_crowd.users),
+    "mailboxes": ("cost of a command with ten to a thousand open mailboxes of a user", scale_crowd.mailboxes),
+    "ghosts": ("cost of a command with expunged messages that a client has not been told of", scale_crowd.ghosts),
 }
 
 

@@ -1,16 +1,30 @@
 """Scenarios in front of a fake server: memory, SELECT, workers, IDLE, and how costs grow."""
 import contextlib
-import subprocess
 import time
 
-from scale_rig import (Crowd, MailboxBackend, Samples, cpu_seconds, cpu_us_per_command, proxy, pss_kib, temp_folder,
-                       wait_until)
+from scale_rig import (Crowd, FutexCalls, Instructions, MailboxBackend, Samples, cpu_seconds, cpu_us_per_command, proxy,
+                       pss_kib, temp_folder, wait_until)
 
 
 def settled_pss(pid):
     """When nothing is under way any more."""
     time.sleep(1)
     return pss_kib(pid)
+
+
+VIEWS = (1, 10)
+
+
+def mailbox_kib(messages, gap):
+    """Memory with so many views of a mailbox."""
+    with MailboxBackend(messages, gap) as backend, proxy(backend) as mux, Crowd(mux.port) as crowd:
+        found, opened = [], 0
+        for views in VIEWS:
+            crowd.open(views - opened)
+            opened = views
+            time.sleep(2)  # flags are read behind the first SELECT
+            found.append(settled_pss(mux.process.pid))
+        return found
 
 
 def memory(report, small):
@@ -32,19 +46,16 @@ def memory(report, small):
             crowd.open(users, users=users + 50)
             each = (settled_pss(mux.process.pid) - before) / users
             report.line(f"{users} users with a client and a backend connection each, {name}: KB each", f"{each:.1f}")
+    large = 20_000 if small else 100_000
+    nothing = mailbox_kib(10, 1)
     for gap in (1, 3):
-        large = 20_000 if small else 100_000
-        with MailboxBackend(large, gap) as backend, proxy(backend) as mux, Crowd(mux.port) as crowd:
-            before = settled_pss(mux.process.pid)
-            crowd.open(1)
-            one = settled_pss(mux.process.pid) - before
-            crowd.open(9)
-            ten = settled_pss(mux.process.pid) - before
-            what = f"a mailbox of {large} messages, UIDs {'without gaps' if gap == 1 else 'with gaps'}: MB"
-            report.line(f"{what} with 1 view", f"{one / 1024:.2f}", "1.5", one <= 1536)
-            report.line(f"{what} with 10 views", f"{ten / 1024:.2f}", "1.5", ten <= 1536)
+        tables = [kib - none for kib, none in zip(mailbox_kib(large, gap), nothing)]
+        what = f"a table of {large:,} messages, UIDs {'without gaps' if gap == 1 else 'with gaps'}: MB"
+        for views, kib in zip(VIEWS, tables):
+            report.line(f"{what} with {views} view{'s' if views > 1 else ''}", f"{kib / 1024:.2f}", "1.5", kib <= 1536)
     report.note("The goal per client is of further clients in a mailbox that is open already: what a session itself "
-                "costs. A user's first client also brings the account, the mailbox and a backend connection.")
+                "costs. A user's first client also brings the account, the mailbox and a backend connection. A table is what "
+                f"a mailbox of {large:,} messages takes more than one of ten.")
 
 
 def select(report, small):
@@ -63,19 +74,6 @@ def select(report, small):
                         ms < 1 if large > 10 else None)
     report.note("The last client's SELECT, again and again; one NOOP to the backend is part of it. All messages are \\Seen, "
                 "so that the first unseen one is looked for to the end.")
-
-
-def futex_calls(pid, work):
-    """Calls of futex(2) while work() is done."""
-    with temp_folder("strace") as folder:
-        tracer = subprocess.Popen(["strace", "-f", "-q", "-c", "-e", "trace=futex", "-o", folder / "calls", "-p",
-                                   str(pid)], stderr=subprocess.DEVNULL)
-        time.sleep(1)
-        work()
-        tracer.terminate()
-        tracer.wait()
-        return sum(int(line.split()[3]) for line in (folder / "calls").read_text().splitlines()
-                   if line.endswith("futex"))
 
 
 def workers(report, small):
@@ -99,11 +97,15 @@ def workers(report, small):
             report.line(f"`{access}`: … with 2", f"{samples.median(2):.1f}")
             report.line(f"`{access}`: ratio, median of {repeats} pairs (spread {samples.spread('ratio'):.0f} %)",
                         f"{ratio:.2f}", "1.1", ratio <= 1.1)
-            pid, crowd = subjects[2]
-            done = {}
-            calls = futex_calls(pid, lambda: done.update(crowd.say(2, users, "NOOP")))
-            report.line(f"`{access}`: futex calls per command with 2 workers",
-                        f"{calls / done['count']:.4f} ({calls} in {done['count']})", "0", calls * 1000 < done["count"])
+        with temp_folder("strace") as folder, MailboxBackend() as backend:
+            futex = FutexCalls(folder)
+            with proxy(backend, access, workers=2, program=futex.program) as mux, Crowd(mux.port) as crowd:
+                crowd.open(users, users)
+                before = futex.so_far()
+                count = crowd.say(seconds, users, "NOOP")["count"]
+                calls = futex.so_far() - before
+            report.line(f"`{access}`: futex calls with 2 workers, in {count} commands", f"{calls}", "0",
+                        calls * 1000 < count)
     report.note(f"{users} users with a client each, all waiting for an answer at a time.")
 
 
@@ -139,62 +141,96 @@ def idle(report, small):
 
 
 NOOP, FLAGS = "NOOP", "UID FETCH 5 (FLAGS)"
+AT_WORK = 10
 
 
-def grown(report, title, sizes, seconds, repeats, start, commands=(NOOP, FLAGS), bound=1.25):
-    """start(stack, size) -> (pid, crowd). All sizes are there at once and measured in turn."""
-    with contextlib.ExitStack() as stack:
-        subjects = {size: start(stack, size) for size in sizes}
-        for command in commands:
-            samples = Samples()
-            for _ in range(repeats):
-                for size, (pid, crowd) in subjects.items():
-                    samples.add(size, cpu_us_per_command(pid, crowd, seconds, 10, command)[0])
-            for size in sizes:
-                last = size == sizes[-1]
-                growth = samples.median(size) / samples.median(sizes[0])
-                report.line(f"{size:,} {title}: µs CPU per {command}", f"{samples.median(size):.1f}"
-                            + (f" (× {growth:.2f})" if size != sizes[0] else ""),
-                            f"× {bound}" if last else "", growth <= bound if last else None)
+def grown(report, small, title, sizes, start, commands=(NOOP, FLAGS), directly=None):
+    """What a command costs with so many of something.
+
+    start(stack, size, program) -> (pid, crowd), with a proxy that is run as `program`. directly: the same
+    without a proxy, the pid is the server's.
+    """
+    cpu, instructions, control = Samples(), Samples(), Samples()
+    with contextlib.ExitStack() as stack:  # all sizes are there at once, and measured in turn
+        subjects = [(cpu, size, start(stack, size, None)) for size in sizes]
+        if directly:
+            subjects += [(control, size, directly(stack, size)) for size in (sizes[0], sizes[-1])]
+        for _ in range(3 if small else 5):
+            for command in commands:
+                for samples, size, (pid, crowd) in subjects:
+                    samples.add((size, command), cpu_us_per_command(pid, crowd, 0.5, AT_WORK, command)[0])
+    for size in sizes:
+        with temp_folder("callgrind") as folder, contextlib.ExitStack() as stack:
+            counter = Instructions(folder)
+            pid, crowd = start(stack, size, counter.program)
+            for command in commands:
+                crowd.say(0.2, AT_WORK, command)
+                done, all_of_them = counter.during(pid, lambda: crowd.say(1, AT_WORK, command))
+                instructions.add((size, command), all_of_them / done["count"])
+    for command in commands:
+        for size in sizes:
+            first, last = (sizes[0], command), size == sizes[-1]
+            count, time_ = instructions.median((size, command)), cpu.median((size, command))
+            growth, slower = count / instructions.median(first), time_ / cpu.median(first)
+            report.line(f"{command}, {size:,} {title}",
+                        f"{count:,.0f} instructions (× {growth:.2f}), {time_:.1f} µs CPU (× {slower:.2f})",
+                        "instructions × 1.1" if last else "", growth <= 1.1 if last else None)
+        if directly:
+            slower = control.median((sizes[-1], command)) / control.median((sizes[0], command))
+            report.line("… the same without a proxy: CPU of the fake server", f"× {slower:.2f}")
+    report.note(f"{AT_WORK} commands are under way at any time, by each client in turn. Instructions are those in user space "
+                "(callgrind); CPU time also has what the kernel takes, and grows with what no cache holds any more: in a "
+                "server that does nothing else, too.")
 
 
-def growth(report, small):
-    seconds, repeats = (0.5, 3) if small else (1, 5)
+def direct_clients(users_of):
+    def directly(stack, size):
+        backend = stack.enter_context(MailboxBackend())
+        crowd = stack.enter_context(Crowd(backend.port))
+        crowd.open(size, users_of(size))
+        return backend.pid, crowd
+    return directly
 
-    def clients_of_one_mailbox(stack, size):
-        mux = stack.enter_context(proxy(stack.enter_context(MailboxBackend())))
+
+def clients(report, small):
+    def start(stack, size, program):
+        mux = stack.enter_context(proxy(stack.enter_context(MailboxBackend()), program=program))
         crowd = stack.enter_context(Crowd(mux.port))
         crowd.open(size)
         return mux.process.pid, crowd
+    grown(report, small, "clients of one mailbox", [10, 100, 1000] if small else [10, 100, 1000, 9000], start,
+          directly=direct_clients(lambda size: 1))
 
-    def users(stack, size):
-        mux = stack.enter_context(proxy(stack.enter_context(MailboxBackend())))
+
+def users(report, small):
+    def start(stack, size, program):
+        mux = stack.enter_context(proxy(stack.enter_context(MailboxBackend()), program=program))
         crowd = stack.enter_context(Crowd(mux.port))
         crowd.open(size, size)
         return mux.process.pid, crowd
+    grown(report, small, "users with a client each", [10, 100] if small else [10, 100, 1000], start,
+          directly=direct_clients(lambda size: size))
 
-    def mailboxes(stack, size):
-        mux = stack.enter_context(proxy(stack.enter_context(MailboxBackend()), places=1000))
+
+def mailboxes(report, small):
+    def start(stack, size, program):
+        mux = stack.enter_context(proxy(stack.enter_context(MailboxBackend()), places=1000, program=program))
         crowd = stack.enter_context(Crowd(mux.port))
-        # always ten clients at work, on as many mailboxes as there are
-        crowd.open(max(size, 10), 1, "Box%" if size >= 10 else "INBOX")
+        crowd.open(size, 1, "Box%")
         return mux.process.pid, crowd
+    grown(report, small, "open mailboxes of a user", [10, 100] if small else [10, 100, 1000], start)
 
-    def ghosts(stack, size):
+
+def ghosts(report, small):
+    def start(stack, size, program):
         backend = stack.enter_context(MailboxBackend(30_000))
-        mux = stack.enter_context(proxy(backend))
+        mux = stack.enter_context(proxy(backend, program=program))
         crowd = stack.enter_context(Crowd(mux.port))
-        crowd.open(10)
+        crowd.open(AT_WORK)
         other = stack.enter_context(Crowd(mux.port))
         other.open(1)
-        time.sleep(2)
+        time.sleep(3)  # flags are read behind the first SELECT
         backend.ask(f"expunge {size}")
         other.say(0.1, 1, "NOOP")  # the proxy hears of it; those who FETCH by number can't be told
         return mux.process.pid, crowd
-
-    grown(report, "clients of one mailbox", [10, 100, 1000] if small else [10, 100, 1000, 9000], seconds, repeats,
-          clients_of_one_mailbox)
-    grown(report, "users with a client each", [10, 100] if small else [10, 100, 1000], seconds, repeats, users)
-    grown(report, "open mailboxes of a user", [1, 10, 100], seconds, repeats, mailboxes)
-    grown(report, "ghosts in each view", [0, 10, 10_000], seconds, repeats, ghosts, ("FETCH 15000 (FLAGS)",))
-    report.note("Ten commands are under way at any time, by each client in turn.")
+    grown(report, small, "ghosts in each view", [0, 10, 10_000], start, ("FETCH 15000 (FLAGS)",))

@@ -90,10 +90,10 @@ def far_away(port, one_way_ms):
             relay.stop()
 
 
-def proxy(server, access="shared", tls="none", workers=1, places=1, **backend):
+def proxy(server, access="shared", tls="none", workers=1, places=1, program=None):
     """imapmux in front of it, as it is configured by default, but for a quiet log."""
-    settings = {"poll_interval": "30s", "connections_per_user": places, **backend}
-    return Proxy(server, access, tls=tls, backend=settings,
+    return Proxy(server, access, tls=tls, backend={"poll_interval": "30s", "connections_per_user": places},
+                 program=program,
                  top={"workers": workers, "log": {"level": "warn"}, "limits": {"max_clients": 20000}})
 
 
@@ -113,6 +113,45 @@ def cpu_us_per_command(pid, crowd, seconds, window, text):
     before = cpu_seconds(pid)
     done = crowd.say(seconds, window, text)
     return (cpu_seconds(pid) - before) * 1e6 / done["count"], done["per_second"]
+
+
+class Instructions:
+    """Of a proxy in user space, by callgrind: `program` is what has to be run."""
+
+    def __init__(self, folder):
+        self.out = folder / "profile"
+        self.dumps = 0
+        copy = folder / "imapmux"  # Debian's valgrind does not understand clang's debug information
+        subprocess.run(["llvm-objcopy-19", "--strip-debug", BINARY, copy], check=True)
+        self.program = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={self.out}", copy]
+
+    def during(self, pid, work):
+        """The answer of work(), and how many there were meanwhile."""
+        self._control(pid, "-i", "on")
+        self._control(pid, "-z")
+        answer = work()
+        self._control(pid, "-d")
+        self._control(pid, "-i", "off")
+        self.dumps += 1
+        text = pathlib.Path(f"{self.out}.{self.dumps}").read_text()
+        return answer, int(re.search(r"^totals: (\d+)", text, re.M).group(1))
+
+    @staticmethod
+    def _control(pid, *options):
+        subprocess.run(["callgrind_control", *options, str(pid)], check=True, capture_output=True)
+
+
+class FutexCalls:
+    """Of a proxy that runs at full speed: `program` is what has to be run."""
+
+    def __init__(self, folder):
+        self.out = folder / "futex"
+        self.program = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-e", "trace=futex", "-e", "signal=none",
+                        "-o", self.out, BINARY]
+
+    def so_far(self):
+        time.sleep(0.2)
+        return self.out.read_text().count("futex(")
 
 
 class Samples(dict):

@@ -63,6 +63,7 @@ def shared(report, small):
 
 
 MBSYNC = """
+FSync no
 IMAPAccount far
 Host 127.0.0.1
 Port {port}
