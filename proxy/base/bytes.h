@@ -27,6 +27,11 @@ bool starts_with_ignore_case(std::string_view text, std::string_view prefix);
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
 
+// Empties it and gives its memory back: text = {} would keep that.
+inline void release(std::string& text) {
+  std::string().swap(text);
+}
+
 // Overwrites the octets with zeros in a way that the compiler does not remove, then empties the string.
 // The whole capacity is wiped: a string that shrank may hold older octets behind its end.
 void wipe(std::string& secret) noexcept;

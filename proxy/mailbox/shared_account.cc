@@ -169,10 +169,12 @@ void SharedAccount::close_early() {
 
 void SharedAccount::join(Member& member) {
   members_.push_back(member);
+  ++member_count_;
 }
 
 void SharedAccount::leave(Member& member) {
   member.unlink();
+  --member_count_;
   changed();
 }
 

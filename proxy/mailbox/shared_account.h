@@ -62,7 +62,7 @@ class SharedAccount final : private SharedConnection::Owner,
 
   void join(Member& member);
   void leave(Member& member);
-  size_t members() const { return members_.size(); }
+  size_t members() const { return member_count_; }
   bool needed() const;  // by anybody
   bool takes_from(const Account& places) const { return places_.get() == &places; }
 
@@ -221,6 +221,7 @@ class SharedAccount final : private SharedConnection::Owner,
   std::vector<std::shared_ptr<SharedConnection>> lost_;
   std::map<std::pair<std::string, std::string>, std::shared_ptr<SharedMailbox>> mailboxes_;
   base::IntrusiveList<Member> members_;
+  size_t member_count_ = 0;
   std::unique_ptr<MailboxNaming> naming_;
   char delimiter_ = 0;
   base::IntrusiveList<Wish> wishes_;  // of mailboxes, for a connection

@@ -137,12 +137,6 @@ Task<> SharedMailbox::step() {
   co_await wake_.wait_for(until_next_step());
 }
 
-bool SharedMailbox::anybody_idles() const {
-  bool any = false;
-  viewers_.for_each([&](const Viewer& viewer) { any = any || viewer.idling; });
-  return any;
-}
-
 // Those who idle in it have waited in vain for a connection that others leave alone.
 bool SharedMailbox::news_overdue() const {
   return anybody_idles() && now() - last_heard_ >= 2 * config().poll_interval;
@@ -482,7 +476,7 @@ void SharedMailbox::visit_soon() {
 }
 
 void SharedMailbox::join(Viewer& viewer) {
-  viewers_.push_back(viewer);
+  viewers_.add(viewer);
   see_who_is_here();
   viewer.view = MailboxView();
   viewer.view.tell_exists(table_.known());
@@ -493,7 +487,7 @@ void SharedMailbox::join(Viewer& viewer) {
 
 void SharedMailbox::leave(Viewer& viewer) {
   if (!viewer.linked()) return;
-  viewer.unlink();
+  viewers_.remove(viewer);
   see_who_is_here();
   if (viewers_.empty()) alone_since_ = now();
   wake_.notify_all();
@@ -501,19 +495,13 @@ void SharedMailbox::leave(Viewer& viewer) {
 }
 
 void SharedMailbox::begin_idle(Viewer& viewer) {
-  viewer.idling = true;
+  viewers_.begin_idle(viewer);
   wake_.notify_all();
 }
 
 void SharedMailbox::end_idle(Viewer& viewer) {
-  viewer.idling = false;
+  viewers_.end_idle(viewer);
   wake_.notify_all();
-}
-
-bool SharedMailbox::alone(const Viewer& viewer) const {
-  size_t others = 0;
-  viewers_.for_each([&](const Viewer& one) { others += &one != &viewer; });
-  return others == 0;
 }
 
 Task<> SharedMailbox::complete() {

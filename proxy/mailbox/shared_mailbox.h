@@ -16,32 +16,13 @@
 #include <vector>
 
 #include "mailbox/lease_wait.h"
-#include "mailbox/mailbox_view.h"
 #include "mailbox/shared_connection.h"
+#include "mailbox/viewers.h"
 #include "wire/fetch_attributes.h"
 
 namespace imapmux::mailbox {
 
 class SharedAccount;
-
-// A client that has the mailbox open.
-class Viewer : public Party, public base::ListNode {
- public:
-  MailboxView view;
-  bool read_only = false;       // opened by EXAMINE
-  bool told_read_only = false;  // opened by SELECT, but told that it can't write (now)
-  bool could_write = false;     // it was told [READ-WRITE] once
-  bool idling = false;          // wants to hear of what changes at once
-  uint32_t recent_told = 0;
-  uint32_t flags_told = 0;  // version of FLAGS and PERMANENTFLAGS
-  // Something changed. Called while `idling`, from no other call of the viewer's.
-  virtual void on_news() noexcept = 0;
-  // What the client was told is not true any more, and there is no way to tell it: it gets BYE.
-  virtual void on_mailbox_changed_identity() noexcept = 0;
-
- protected:
-  ~Viewer() = default;
-};
 
 class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
                             private Party,
@@ -85,7 +66,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // What changes is told at once, by Viewer::on_news().
   void begin_idle(Viewer& viewer);
   void end_idle(Viewer& viewer);
-  bool alone(const Viewer& viewer) const;
+  bool alone(const Viewer& viewer) const { return viewers_.size() == (viewer.linked() ? 1 : 0); }
   size_t viewers() const { return viewers_.size(); }
   // Attaches it again for a command, if it is suspended. Nothing: it is attached now.
   async::Task<Refusal> ready(async::WaitList& nudges, std::function<bool()> give_up);
@@ -275,7 +256,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool poll_is_due() const;
   bool writing_may_be_back() const;
   bool idle_goes_on() const;
-  bool anybody_idles() const;
+  bool anybody_idles() const { return viewers_.any_idles(); }
   bool news_overdue() const;
   uint32_t without_flags();
   async::Task<> idle_on_backend();
@@ -398,7 +379,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   uint32_t flags_version_ = 0;
   uint32_t flags_unknowable_ = 0;  // UID of a message whose flags were asked for in vain
 
-  base::IntrusiveList<Viewer> viewers_;
+  Viewers viewers_;
   base::IntrusiveList<Opening> opens_;
   base::IntrusiveList<Polling> polls_;
   base::IntrusiveList<Polling>

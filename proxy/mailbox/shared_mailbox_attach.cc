@@ -38,9 +38,8 @@ class Flag {
 }  // namespace
 
 bool SharedMailbox::wants_writing() const {
-  bool writing = false;
+  bool writing = viewers_.any_writes();
   opens_.for_each([&](const Opening& opening) { writing = writing || opening.wanted == Wanted::kSelected; });
-  viewers_.for_each([&](const Viewer& viewer) { writing = writing || !viewer.read_only; });
   return writing;
 }
 
@@ -51,8 +50,7 @@ void SharedMailbox::tell_openings(const Refusal& refusal) {
 // That it can't be selected for writing is the matter of those who want to write: the others are served by
 // EXAMINE.
 void SharedMailbox::tell_refused(LeaseKind kind, const Refusal& refusal) {
-  bool writers_stay = false;
-  viewers_.for_each([&](const Viewer& viewer) { writers_stay = writers_stay || !viewer.read_only; });
+  const bool writers_stay = viewers_.any_writes();
   opens_.for_each([&](Opening& opening) {
     const bool others = kind == LeaseKind::kSelect && opening.wanted != Wanted::kSelected && !writers_stay;
     if (!others) opening.decide(refusal);
@@ -217,8 +215,8 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
     base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
                     again ? "contradicts itself again" : "is not what it was");
     if (same && !again) continue;
-    viewers_.for_each([](Viewer& viewer) {
-      viewer.unlink();
+    viewers_.for_each([this](Viewer& viewer) {
+      viewers_.remove(viewer);
       viewer.on_mailbox_changed_identity();
     });
     alone_since_ = now();
@@ -248,6 +246,7 @@ Task<Refusal> SharedMailbox::read_messages(std::shared_ptr<SharedConnection> con
     const bool uids_first = tries == 0 && fresh_.exists() > kFewMessages;
     if (uids_first) {
       text = "UID SEARCH ALL";
+      uids.reserve(fresh_.exists());
       searched_ = &uids;
     }
     auto reply = co_await ask(connection, std::move(text));

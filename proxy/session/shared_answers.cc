@@ -314,7 +314,7 @@ void SharedSession::write_results(Relayed& relayed) {
     client_.writer().untagged(
         wire::write_esearch(relayed.tag, std::move(found), relayed.options,
                             uids ? wire::Numbering::kUids : wire::Numbering::kSequenceNumbers));
-    found = {};
+    found = std::vector<uint32_t>();  // = {} would keep its memory
   } else if (!relayed.answers.empty()) {
     for (const auto& answer : relayed.answers) client_.writer().untagged(answer);
   } else if (wire::info(relayed.verb).family == wire::Family::kSearch) {

@@ -115,7 +115,7 @@ void CommandParser::begin_anew() {
   line_at_ = 0;
   verb_ = Verb::kUnknown;
   arguments_at_ = 0;
-  text_.clear();
+  base::release(text_);
   line_ = {};
 }
 
@@ -221,7 +221,7 @@ CommandParser::Event CommandParser::on_literal(const LiteralHead& head) {
 CommandParser::Event CommandParser::bad(std::string_view problem, std::string_view line) {
   problem_ = problem;
   const auto literal = find_literal(line);
-  text_ = {};
+  base::release(text_);
   if (!literal || !literal->plus) {
     // A client with a synchronising literal was told BAD instead of "+" and sends nothing more of it.
     finished_ = true;
@@ -234,14 +234,14 @@ CommandParser::Event CommandParser::bad(std::string_view problem, std::string_vi
 
 CommandParser::Event CommandParser::dead(std::string_view problem) {
   problem_ = problem;
-  text_ = {};
+  base::release(text_);
   remaining_ = 0;
   state_ = State::kDead;
   return Event::kTooLong;
 }
 
 void CommandParser::skip_literal(uint64_t size) {
-  text_ = {};
+  base::release(text_);
   skipped_ = 0;
   remaining_ = size;
   state_ = State::kSkippingLiteral;

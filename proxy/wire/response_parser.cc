@@ -8,7 +8,7 @@ namespace imapmux::wire {
 namespace {
 
 constexpr size_t kKeptCapacity = 16 * 1024;
-constexpr size_t kShort = 32;
+
 
 // Up to eight octets of a word in upper case as one number: names are compared at once.
 constexpr uint64_t key_of(std::string_view word) {
@@ -118,15 +118,14 @@ ResponseParser::Event ResponseParser::next(std::string_view& input) {
     const Event event = next_event(input);
     if (event != Event::kNeedMore) return event;
   }
-  if (buffer_.empty() && buffer_.capacity() > kShort)
-    buffer_ = std::string();  // an idle connection holds none
+  if (buffer_.empty()) base::release(buffer_);  // an idle connection holds none
   return Event::kNeedMore;
 }
 
 void ResponseParser::forget_response() {
   handed_out_ = false;
   buffer_.clear();
-  if (buffer_.capacity() > kKeptCapacity) buffer_ = {};
+  if (buffer_.capacity() > kKeptCapacity) base::release(buffer_);
   line_at_ = 0;
   response_ = {};
   text_ = {};
@@ -244,7 +243,7 @@ ResponseParser::Event ResponseParser::hand_out(std::string_view text, bool more)
 ResponseParser::Event ResponseParser::broken(std::string_view problem) {
   problem_ = problem;
   state_ = State::kBroken;
-  buffer_ = {};
+  base::release(buffer_);
   remaining_ = 0;
   return Event::kMalformed;
 }

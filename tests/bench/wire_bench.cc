@@ -114,6 +114,29 @@ void responses_fetch_flags(benchmark::State& state) {
 }
 BENCHMARK(responses_fetch_flags);
 
+// What a mailbox says of itself, and the ends of commands.
+void responses_short(benchmark::State& state) {
+  std::string text;
+  for (int i = 1; i <= 1000; ++i)
+    text += "* " + std::to_string(i) + " EXISTS\r\n* 0 RECENT\r\n* 1 EXPUNGE\r\nt" + std::to_string(i) +
+            " OK done\r\n";
+  parse_responses(state, text);
+}
+BENCHMARK(responses_short);
+
+// As clients list a mailbox: headers come as literals in the middle.
+void responses_fetch_headers(benchmark::State& state) {
+  const std::string headers(300, 'x');
+  std::string text;
+  for (int i = 1; i <= 1000; ++i) {
+    text += "* " + std::to_string(i) + " FETCH (UID " + std::to_string(i + 5000) +
+            " RFC822.SIZE 4711 BODY[HEADER.FIELDS (DATE FROM SUBJECT)] {300}\r\n" + headers +
+            " FLAGS (\\Seen))\r\n";
+  }
+  parse_responses(state, text);
+}
+BENCHMARK(responses_fetch_headers);
+
 void response_body_100k(benchmark::State& state) {
   parse_responses(state, "* 1 FETCH (UID 1 BODY[] {102400}\r\n" + std::string(102400, 'x') + ")\r\n");
 }

@@ -16,14 +16,16 @@ class Proxy:
     """`imapmux serve` with a configuration of its own in front of one server.
 
     server: one of servers.py, or a Relay in front of one. mode: mailbox_access. tls: of the listener. backend,
-    listener: more keys of these stanzas; top: more keys of the file.
+    listener: more keys of these stanzas; top: more keys of the file. program: what is run, if not just the
+    binary (strace …).
     """
 
-    def __init__(self, server, mode, tls="none", backend=None, listener=None, top=None, backend_tls=None):
+    def __init__(self, server, mode, tls="none", backend=None, listener=None, top=None, backend_tls=None, program=None):
         self.host = LOOPBACK
         self.port = free_port()
         self.tls = tls
         self.mode = mode
+        self.program = program or [BINARY]
         if backend_tls is None:
             backend_tls = "starttls" if getattr(server, "tls", False) else "none"
         stanza = {"servers": [f"localhost:{server.tls_port if backend_tls == 'implicit' else server.port}"],
@@ -60,7 +62,8 @@ class Proxy:
             self.folder = self._stack.enter_context(temp_folder("proxy"))
             self.file = self.folder / "imapmux.yaml"
             self.write(self.configuration)
-            self.process = Process([BINARY, "serve", "--config", self.file], self.folder / "output.log", cwd=self.folder)
+            self.process = Process([*self.program, "serve", "--config", self.file], self.folder / "output.log",
+                                   cwd=self.folder)
             self.process.wait_for_port(self.port)
             return self
         except BaseException:
