@@ -43,8 +43,8 @@ def pair(text):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds (%(default)s)")
-    parser.add_argument("--seconds", type=float, help="of each run (1); with --pairs of CPU of each half of a pair (3)")
+    parser.add_argument("--repeats", type=int, default=9, help="rounds (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="of each run (0.6); with --pairs of CPU of each half of a pair (3)")
     parser.add_argument("--only", action="append", choices=SUBJECTS, metavar="SUBJECT",
                         help=f"may be repeated: {', '.join(SUBJECTS)}")
     parser.add_argument("--work", action="append", choices=[*WORKS, *rounds.EXTRAS], metavar="WORK",
@@ -59,7 +59,7 @@ def arguments():
     parser.add_argument("--lock", type=pathlib.Path, metavar="FILE",
                         help="lock this file for each turn, as others do who measure on this machine")
     options = parser.parse_args()
-    options.seconds = options.seconds or (3.0 if options.pairs else 1.0)
+    options.seconds = options.seconds or (3.0 if options.pairs else 0.6)
     options.modes = [tls for tls, other in ((False, options.tls), (True, options.clear)) if not other or options.tls == options.clear]
     return options
 
@@ -78,13 +78,10 @@ def circumstances():
             f"{', '.join(versions)}. `{shlex.join(['script/bench', *sys.argv[1:]])}`")
 
 
-def write_section(title, text):
-    """Replaces the section of RESULTS.md with this title."""
+def write_section(name, text):
+    """Puts `text`, which begins with its title ("## …"), where the section of RESULTS.md was whose title begins with `name`."""
     old = RESULTS.read_text() if RESULTS.exists() else "# What imapmux costs\n\nWritten by `script/bench --write`.\n"
-    head, *sections = re.split(r"^## ", old, flags=re.MULTILINE)
-    kept = {section.partition("\n")[0]: section for section in sections}
-    kept[title] = f"{title}\n{text}"
-    RESULTS.write_text("\n\n## ".join([head.strip(), *(section.strip() for section in kept.values())]) + "\n")
+    RESULTS.write_text(report.with_section(old, name, text))
 
 
 def tables(lab, options):
@@ -117,7 +114,7 @@ def main():
     for title, text in sections.items():
         print(f"## {title}\n{text}\n")
         if options.write:
-            write_section(title, f"{about}\n\n{text}")
+            write_section(title, f"## {title}\n{about}\n\n{text}")
     print(about)
     return 0
 

@@ -109,7 +109,7 @@ def measure(target, work, seconds, fresh_users=0):
 def measure_alone(target, work, fresh_users):
     """Logins one after another, for how long a client waits where nobody else is there."""
     alone = dataclasses.replace(work, connections=1)
-    return measure(target, alone, 0.5, fresh_users)
+    return measure(target, alone, 0.3, fresh_users)
 
 
 def measure_idle(target, users):

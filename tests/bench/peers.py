@@ -11,7 +11,7 @@ from lab import LOOPBACK, free_port
 def nginx(site):
     """Asks an HTTP service where to go; a second nginx is that service, and its CPU is not the proxy's."""
     auth = free_port()
-    common = f"daemon off;\nerror_log stderr crit;\nworker_processes 1;\nevents {{ worker_connections 8000; }}\n"
+    common = "daemon off;\nerror_log stderr crit;\nworker_processes 1;\nevents { worker_connections 8000; }\n"
     paths = " ".join(f"{what}_temp_path {site.folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     site.helper(["nginx", "-c", site.file("auth.conf", f"""pid {site.folder}/auth.pid;
 {common}http {{
@@ -43,7 +43,7 @@ pid {site.folder}/mail.pid;
 
 def _haproxy(site, option):
     """Balances TCP: sees no login, and cannot choose a backend by user."""
-    tls = f" ssl crt {site.lab.both}" if site.tls else ""
+    tls = f" ssl crt {site.lab.certificate_and_key}" if site.tls else ""
     return ["haproxy", "-db", "-f", site.file("haproxy.cfg", f"""global
   maxconn 4000
   nbthread 1

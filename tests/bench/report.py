@@ -1,4 +1,5 @@
 """From measurements to tables. No measuring here: test_report.py checks the arithmetic."""
+import re
 import statistics
 
 from subjects import SUBJECTS, WORKS
@@ -73,6 +74,10 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def resumes(results, key, work):
+    return work != "resumed" or results.median(key, work, "resumed") > 0.5
+
+
 def cpu_table(results):
     """CPU per unit; × the best peer, spread over the repeats."""
     works = results.works()
@@ -83,6 +88,8 @@ def cpu_table(results):
         values = results.values(key, work, "cpu").values()
         if not values:
             return "–"
+        if not resumes(results, key, work):
+            return "does not resume"
         parts = [number(statistics.median(values))]
         if best[work] and key != "none":
             parts.append(f"×{statistics.median(results.ratios(key, (best[work], work), work) or [float('nan')]):.2f}")
@@ -128,30 +135,49 @@ def wait_table(results):
     def alone(key):
         runs = results.alone.get(key, {}).values()
         if not runs:
-            return ["–", "–"]
-        return [number(statistics.median(run.median_wait for run in runs)),
-                f"{statistics.mean(run.late for run in runs) * 100:.0f} %"]
+            return "–"
+        late = statistics.mean(run.late for run in runs)
+        return number(statistics.median(run.median_wait for run in runs)) + (f", {late:.0%} stall" if late > 0.005 else "")
 
     def calls(key):
         return " of ".join(number(count) for count in results.calls[key]) if key in results.calls else "–"
 
-    head = ["wait in µs: median / p99", *(WORKS[work].unit for work in works), "login alone", "over 35 ms", "socket calls of all per NOOP"]
-    return table(head, [[SUBJECTS[key].title, *(cell(key, work) for work in works), *alone(key), calls(key)]
-                        for key in results.subjects() if key in results.alone or any((key, work) in results.runs for work in works)])
+    columns = [(WORKS[work].unit, lambda key, work=work: cell(key, work)) for work in works]
+    if results.alone:
+        columns.append(("login alone", alone))
+    if results.calls:
+        columns.append(("calls on sockets of all, per NOOP", calls))
+    rows = [[function(key) for _, function in columns] for key in results.subjects()]
+    return table(["wait in µs: median / p99", *(title for title, _ in columns)],
+                 [[SUBJECTS[key].title, *row] for key, row in zip(results.subjects(), rows) if set(row) != {"–"}])
 
 
 LEGEND = """CPU is that of the subject's own processes; of "no proxy" it is the backend's. × in the first table: of the peer with the \
 least, median of the repeats' ratios; ±: half of the middle half of the repeats, of their median. × in the second: of no proxy. \
 HAProxy sees no logins and is no peer for them. Warm login: imapmux shared with the account open and the password cached, \
-up-imapproxy with a connection of the user at hand. "Login alone": one at a time, the median; over 35 ms: the share of those \
-that waited for a delayed acknowledgement. Idle: PSS of all the subject's processes, in INBOX and in IDLE."""
+up-imapproxy with a connection of the user at hand. "Login alone": one at a time, the median; those stall that take \
+over 35 ms, for a delayed acknowledgement. Idle: PSS of all the subject's processes, in INBOX and in IDLE."""
 
 
 def section(results):
     parts = [cpu_table(results), speed_table(results), wait_table(results), LEGEND]
+    if results.tls:
+        spoken = {}
+        for (key, _), runs in results.runs.items():
+            spoken.setdefault(next(iter(runs.values())).protocol, {})[SUBJECTS[key].title] = None
+        parts.append("AES-128-GCM and an ECDSA key on P-256 for all. " +
+                     "; ".join(f"{protocol}: {', '.join(titles)}" for protocol, titles in spoken.items()) + ".")
     if results.problems:
         parts.append("Missing:\n" + "\n".join(f"- {problem}" for problem in results.problems))
     return "\n\n".join(parts)
+
+
+def with_section(text, name, section):
+    """`text` with `section` in the place of the one whose title begins with `name`, or at its end."""
+    head, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    places = [place for place, old in enumerate(sections) if old.startswith(f"## {name}")] or [len(sections)]
+    sections[places[0]:places[0] + 1] = [section]
+    return "\n\n".join(part.strip() for part in (head, *sections)) + "\n"
 
 
 def pair_table(pairs):

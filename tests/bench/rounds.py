@@ -64,7 +64,8 @@ class Bench:
             yield
         except (CannotStart, load.LoadFailed, OSError, subprocess.SubprocessError) as error:
             progress(f"  missing: {what}: {error}")
-            self.results.problems.append(f"{what}: {error}")
+            if f"{what}: {error}" not in self.results.problems:
+                self.results.problems.append(f"{what}: {error}")
 
     @contextlib.contextmanager
     def turn(self):
@@ -150,30 +151,23 @@ def pairs(lab, options, tls):
             for first, second in options.pairs:
                 for work in works:
                     with bench.turn():
-                        ratio = _ratio(bench, (first, second)[::-1 if number % 2 else 1], first, work, options.seconds)
+                        ratio = _ratio(bench, first, second, work, options.seconds)
                     if ratio:
                         result.setdefault((first, second, work.name, tls), []).append(ratio)
         return result, bench.results.problems
 
 
-def _ratio(bench, order, first, work, cpu_seconds):
-    """Of one pair, at least so much CPU time of each."""
-    costs = {}
-    for key in order:
-        costs[key] = _cost(bench, key, work, cpu_seconds)
-        if not costs[key]:
-            return None
-    (second,) = costs.keys() - {first}
-    return costs[second] / costs[first]
+SLICE = 0.5  # seconds; what disturbs the machine for longer disturbs both of a pair
 
 
-def _cost(bench, key, work, cpu_seconds):
-    """CPU per unit over as many runs as it takes."""
-    spent = units = 0.0
-    while spent < cpu_seconds:
-        run = bench.measure(key, work, max(cpu_seconds - spent, 0.5))
-        if not run or not run.cpu_seconds:
-            return None
-        spent += run.cpu_seconds
-        units += run.cpu_seconds / run.cpu
-    return spent / units
+def _ratio(bench, first, second, work, cpu_seconds):
+    """CPU per unit of the second to that of the first, in slices by turns until each has had so much CPU time."""
+    spent, units = dict.fromkeys((first, second), 0.0), dict.fromkeys((first, second), 0.0)
+    while min(spent.values()) < cpu_seconds:
+        for key in spent:
+            run = bench.measure(key, work, SLICE)
+            if not run or not run.cpu_seconds:
+                return None
+            spent[key] += run.cpu_seconds
+            units[key] += run.cpu_seconds / run.cpu
+    return (spent[second] / units[second]) / (spent[first] / units[first])

@@ -56,14 +56,14 @@ class Subject:
         return work.name in self.works and (self.tls or not tls) and (tls or work.tls == "both")
 
 
-def imapmux(access, **more):
+def imapmux(access, workers=1, **more):
     """The proxy's command line with this mailbox_access; `more` keys of the backend."""
     def program(site):
         certificates = ""
         if site.tls:
             certificates = f"certificates: [{{names: [bench], certificate: {site.lab.certificate}, private_key: {site.lab.key}}}]"
         keys = "".join(f", {key}: {value}" for key, value in more.items())
-        return [site.lab.build / "proxy/imapmux", "serve", "--config", site.file("imapmux.yaml", f"""workers: 1
+        return [site.lab.build / "proxy/imapmux", "serve", "--config", site.file("imapmux.yaml", f"""workers: {workers}
 log: {{level: warn}}
 {certificates}
 listeners: [{{name: bench, bind: "{LOOPBACK}:{site.port}", tls: {"implicit" if site.tls else "none"}}}]
@@ -93,5 +93,6 @@ SUBJECTS = {subject.key: subject for subject in (
     Subject("shared", "imapmux shared", imapmux("shared"), _WARM),
     Subject("shared-cold", "imapmux shared, no cache", imapmux("shared", credential_ttl="0s", account_linger="0s"),
             frozenset({"login", "resumed"}), idle=False),
+    Subject("shared-2-workers", "imapmux shared, 2 workers", imapmux("shared", workers=2), frozenset({"warm", "command"}), idle=False),
     Subject("shared-crowd", "imapmux shared, 100 clients per mailbox", imapmux("shared"), frozenset(), users_per_mailbox=100),
 )}

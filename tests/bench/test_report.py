@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The arithmetic of the report."""
+import dataclasses
 import unittest
 
 import goals
@@ -45,6 +46,18 @@ class Arithmetic(unittest.TestCase):
             "| imapmux unrestricted | 9.00 ×0.90 ±11% | 5.00 ×0.50 |"])
         self.assertIn("| imapmux unrestricted | 111,111 ×0.44 |", report.speed_table(found))
         self.assertIn("| nginx mail | 10.0 / 20.0 |", report.wait_table(found))
+
+    def test_who_does_not_resume_tls_has_no_figure_for_it(self):
+        found = results({("nginx", "resumed"): [800], ("dovecot", "resumed"): [1700]}, tls=True)
+        found.runs["nginx", "resumed"][1] = dataclasses.replace(found.runs["nginx", "resumed"][1], resumed=1.0)
+        self.assertEqual(report.cpu_table(found).splitlines()[2:],
+                         ["| nginx mail | 800 ×1.00 ±0% |", "| Dovecot's proxy | does not resume |"])
+
+    def test_a_section_replaces_the_one_of_its_name(self):
+        text = report.with_section("# Costs\n", "Clear", "## Clear\none\n")
+        text = report.with_section(text, "TLS", "## TLS: medians\ntwo")
+        text = report.with_section(text, "Clear", "## Clear\nthree")
+        self.assertEqual(text, "# Costs\n\n## Clear\nthree\n\n## TLS: medians\ntwo\n")
 
 
 class Goals(unittest.TestCase):
