@@ -85,8 +85,8 @@ class Bench:
 
     def round(self, number, works, seconds):
         """Each work, and at each all subjects in turn; the next round in the opposite order. Round 0 warms up."""
-        for work in works:
-            with self.turn():
+        with self.turn():
+            for work in works:
                 for key in list(self.targets)[::-1 if number % 2 else 1]:
                     run = self.measure(key, work, seconds) if SUBJECTS[key].does(work, self._tls) else None
                     if run and number:
@@ -109,13 +109,14 @@ class Bench:
 
     def idle(self):
         """Each in a process of its own: what earlier work has freed would hide what clients take."""
-        for key in self._keys:
-            subject = SUBJECTS[key]
-            if not subject.idle or (self._tls and not subject.tls):
-                continue
-            with self.turn(), self._noting(f"{subject.title}, idle"), self._site(key) as site:
-                target = load.Target(self._lab, site.port, site.pid, self._tls)
-                self.results.idle[key] = load.measure_idle(target, load.IDLE_CLIENTS // subject.users_per_mailbox)
+        with self.turn():
+            for key in self._keys:
+                subject = SUBJECTS[key]
+                if not subject.idle or (self._tls and not subject.tls):
+                    continue
+                with self._noting(f"{subject.title}, idle"), self._site(key) as site:
+                    target = load.Target(self._lab, site.port, site.pid, self._tls)
+                    self.results.idle[key] = load.measure_idle(target, load.IDLE_CLIENTS // subject.users_per_mailbox)
 
 
 def tables(lab, options, tls):
