@@ -60,7 +60,7 @@ def arguments():
                         help="lock this file for each turn, as others do who measure on this machine")
     options = parser.parse_args()
     options.seconds = options.seconds or (3.0 if options.pairs else 0.6)
-    options.modes = [tls for tls, other in ((False, options.tls), (True, options.clear)) if not other or options.tls == options.clear]
+    options.modes = [tls for tls in (False, True) if options.tls == options.clear or options.tls == tls]
     return options
 
 

@@ -31,7 +31,6 @@ WORKS = {work.name: work for work in (
     Work("fetch", "FETCH of 1 KiB", ("command",), text="FETCH 1 BODY.PEEK[]"),
     Work("bulk", "MB", ("command",), connections=4, text="UID FETCH 2 BODY.PEEK[]", units=10.48576),
 )}
-ALONE = {True: "warm", False: "login"}  # of these, one login at a time shows how long one waits
 
 
 @dataclasses.dataclass(frozen=True)
