@@ -10,6 +10,7 @@ machine meets all alike: ratios within a run carry to another machine, absolute 
                                                       what decides about a goal: many pairs of long runs
 """
 import argparse
+import contextlib
 import datetime
 import os
 import pathlib
@@ -56,6 +57,8 @@ def arguments():
     parser.add_argument("--count", type=int, default=9, help="how many pairs (%(default)s)")
     parser.add_argument("--write", action="store_true", help=f"put the outcome into {RESULTS.relative_to(TOP)}")
     parser.add_argument("--build", type=pathlib.Path, default=TOP / "build/release", help="folder of the programs")
+    parser.add_argument("--nice", type=int, default=-10, metavar="N",
+                        help="priority of all that is measured, where allowed (%(default)s: ahead of what else runs)")
     parser.add_argument("--lock", type=pathlib.Path, metavar="FILE",
                         help="lock this file for each turn, as others do who measure on this machine")
     options = parser.parse_args()
@@ -68,13 +71,13 @@ def output_of(*command):
     return subprocess.run(command, capture_output=True, text=True, cwd=TOP).stdout.strip()
 
 
-def circumstances():
-    """Machine, versions, and how this came about."""
+def circumstances(others):
+    """Machine, versions, and how this came about. others: a cpu.Others of the time of measuring."""
     model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     packages = output_of("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package} ${Version}\n", *PACKAGES)
     versions = [line.split(maxsplit=1)[1] for line in packages.splitlines() if line.startswith("ii")]
     return (f"{datetime.date.today():%Y-%m-%d}, imapmux {output_of('git', 'describe', '--always', '--dirty', '--tags')}, "
-            f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), Linux {platform.release()}; "
+            f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), of which others used {others.share():.0%} meanwhile, Linux {platform.release()}; "
             f"{', '.join(versions)}. `{shlex.join(['script/bench', *sys.argv[1:]])}`")
 
 
@@ -108,9 +111,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(PermissionError):
+        os.nice(options.nice)
     with Lab(options.build) as lab:
         sections = (pairs if options.pairs else tables)(lab, options)
-    about = circumstances()
+    about = circumstances(lab.others)
     for title, text in sections.items():
         print(f"## {title}\n{text}\n")
         if options.write:

@@ -1,7 +1,7 @@
 """What processes cost: CPU time and memory of a process and all its descendants."""
 import contextlib
-import pathlib
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -56,6 +56,28 @@ def pss_kb(root):
             rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += int(re.search(r"^Pss:\s+(\d+)", rollup, re.MULTILINE)[1])
     return total
+
+
+class Others:
+    """What share of the machine's CPUs others than this process and its children have used while this was entered."""
+
+    def __init__(self):
+        self._sums = 0.0, 0.0, 0.0
+
+    @staticmethod
+    def _now():
+        user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+        return time.monotonic(), (user + nice + system + irq + softirq + steal) / TICK, seconds(os.getpid())
+
+    def __enter__(self):
+        self._before = self._now()
+
+    def __exit__(self, *_):
+        self._sums = tuple(map(lambda total, now, before: total + now - before, self._sums, self._now(), self._before))
+
+    def share(self):
+        wall, busy, own = self._sums
+        return max(busy - own, 0.0) / (wall * os.cpu_count()) if wall else 0.0
 
 
 # What moves octets. Waiting (epoll) is not among them: how often it returns depends on how much strace slows things down.

@@ -57,7 +57,7 @@ class LateGoal:
     """Share of those who log in alone and wait for a delayed acknowledgement. A busy machine delays some, too."""
     text: str
     subject: str
-    limit: float = 0.01
+    limit: float = 0.05
     tls: bool = False
 
     def measured(self, results):

@@ -7,6 +7,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 from common import LOOPBACK, Process, certificates, free_port, temp_folder  # noqa: E402,F401  (for peers.py, too)
+from cpu import Others  # noqa: E402
 
 
 class CannotStart(Exception):
@@ -27,11 +28,12 @@ def start(stack, command, log, port):
 class Lab:
     """One fake backend, and what all that is put in front of it has in common. It ends with the `with`.
 
-    build: the folder of the programs.
+    build: the folder of the programs. others: how busy the machine is otherwise, to be entered while something is measured.
     """
 
     def __init__(self, build):
         self.build = build
+        self.others = Others()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):

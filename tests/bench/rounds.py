@@ -72,6 +72,7 @@ class Bench:
         with contextlib.ExitStack() as stack:
             if self._lock:
                 fcntl.flock(stack.enter_context(open(self._lock, "ab")), fcntl.LOCK_EX)
+            stack.enter_context(self._lab.others)
             yield
 
     def measure(self, key, work, seconds):
