@@ -121,15 +121,43 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<bool> sasl_line(std::string& line, std::string_view challenge);
   async::Task<> decide(std::string tag, auth::Credential credential);
   async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
-  async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
+
+  // login_backend.cc
+  // A login while it is decided, in the frame of decide().
+  struct Login {
+    std::string tag;
+    auth::Credential credential;
+    routing::Target target;
+    std::shared_ptr<backend::BackendServers> servers{};
+    std::string name{};                      // backend and login name: what is counted by
+    auth::CredentialCache::Digest digest{};  // not of a relay's
+    std::shared_ptr<mailbox::Account> account{};
+    mailbox::Account::Check check{};
+    Seat seat{};
+    const config::Backend& backend() const { return *target.backend; }
+    bool shares() const { return backend().access == config::MailboxAccess::kShared; }
+    bool relays() const { return backend().access == config::MailboxAccess::kUnrestricted; }
+  };
+  async::Task<> open_backend(Login& login);
   enum class Line : uint8_t { kOneAtATime, kAll };
   async::Task<mailbox::Account::Check> may_ask(std::string name, std::shared_ptr<mailbox::Account> account,
                                                Line line, base::Millis limit, std::function<bool()> decided);
+  enum class Place : uint8_t {
+    kTaken,
+    kNotNeeded,   // the credential is known to be good
+    kKnownWrong,  // or bad
+    kNone,
+  };
+  async::Task<Place> place_for(Login& login);
+  async::Task<> ask(Login& login);
+  void accepted(Login& login);
+  std::shared_ptr<mailbox::SharedAccount> known(const Login& login) const;
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
+  bool is_refused(const std::shared_ptr<mailbox::SharedAccount>& sharing,
+                  const auth::CredentialCache::Digest& digest) const;
   bool admit_user(const std::string& tag, const std::string& name);
-  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name,
-             const auth::CredentialCache::Digest& digest);
+  void share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
