@@ -485,6 +485,10 @@ void SharedMailbox::end_idle(Viewer& viewer) {
   wake_.notify_all();
 }
 
+bool SharedMailbox::alone(const Viewer& viewer) const {
+  return viewers_.size() == (viewer.linked() ? 1 : 0);
+}
+
 Task<> SharedMailbox::poll(Poll kind) {
   Polling polling(kind);
   polls_.push_back(polling);
