@@ -504,6 +504,10 @@ void SharedMailbox::end_idle(Viewer& viewer) {
   wake_.notify_all();
 }
 
+bool SharedMailbox::alone(const Viewer& viewer) const {
+  return viewers_.size() == (viewer.linked() ? 1 : 0);
+}
+
 Task<> SharedMailbox::complete() {
   while (attached() && !table_.complete()) {
     wake_.notify_all();

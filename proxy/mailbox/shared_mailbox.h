@@ -66,7 +66,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // What changes is told at once, by Viewer::on_news().
   void begin_idle(Viewer& viewer);
   void end_idle(Viewer& viewer);
-  bool alone(const Viewer& viewer) const { return viewers_.size() == (viewer.linked() ? 1 : 0); }
+  bool alone(const Viewer& viewer) const;
   size_t viewers() const { return viewers_.size(); }
   // Attaches it again for a command, if it is suspended. Nothing: it is attached now.
   async::Task<Refusal> ready(async::WaitList& nudges, std::function<bool()> give_up);

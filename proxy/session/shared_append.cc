@@ -43,14 +43,14 @@ void add_message(mailbox::Order& order, std::string_view text, wire::Literal8 ki
 
 }  // namespace
 
-Task<> SharedSession::append(Entry entry) {
-  const wire::Command command = entry.command;
+Task<> SharedSession::append(const Entry& entry) {
+  const wire::Command& command = entry.command;
   if (entry.kind != Entry::Kind::kUpload) {
     answer(command, "BAD APPEND takes a literal");
     co_return;
   }
   std::vector<Message> messages;
-  auto problem = co_await spool(std::move(entry), messages);
+  auto problem = co_await spool(entry, messages);
   if (problem) {
     answer(command, *problem);
     co_return;
@@ -65,7 +65,7 @@ Task<> SharedSession::append(Entry entry) {
 }
 
 // All that the client sends, up to the command's end. Nothing: it is there, and well-formed.
-Task<std::optional<std::string>> SharedSession::spool(Entry entry, std::vector<Message>& messages) {
+Task<std::optional<std::string>> SharedSession::spool(const Entry& entry, std::vector<Message>& messages) {
   auto& reader = client_.reader();
   auto& limits = *client_.host().shared().spool;
   const uint64_t most = client_.config().limits.max_message_size;

@@ -13,7 +13,7 @@ bool SharedSession::idle_ends() const {
   return !client_.reader().empty() || client_.stopping();
 }
 
-Task<> SharedSession::idle(Entry entry) {
+Task<> SharedSession::idle(const Entry& entry) {
   auto& reader = client_.reader();
   auto& scheduler = client_.host().scheduler();
   client_.writer().go_ahead("idling");

@@ -86,7 +86,7 @@ Task<SharedSession::Refusal> SharedSession::lease_copy(std::shared_ptr<Hold> hol
 
 // RFC 3501, 6.3.1: NO leaves nothing selected, BAD changes nothing. Until then the client's view of what it
 // had open lives on, and is told nothing.
-Task<> SharedSession::select(Entry entry) {
+Task<> SharedSession::select(const Entry& entry) {
   const auto& command = entry.command;
   const auto name = opened_mailboxes(command).front();
   auto unknown = co_await know_names();
@@ -147,7 +147,7 @@ void SharedSession::show_mailbox(const wire::Command& command) {
   writer.tagged(command.tag, (for_reading ? "OK [READ-ONLY] " : "OK [READ-WRITE] ") + name + " completed");
 }
 
-Task<> SharedSession::expunge(Entry entry) {
+Task<> SharedSession::expunge(const Entry& entry) {
   const auto& command = entry.command;
   std::string text = command.text;
   if (command.verb == Verb::kUidExpunge) {
@@ -165,7 +165,7 @@ Task<> SharedSession::expunge(Entry entry) {
 }
 
 // Expunges for everybody, silently for this client; it leaves in any case.
-Task<> SharedSession::close(Entry entry) {
+Task<> SharedSession::close(const Entry& entry) {
   // It stays a viewer until then: a mailbox that has to be attached first is selected for writing for its
   // sake.
   if (in_mailbox() && !read_only && !mailbox_->read_only())
@@ -174,7 +174,7 @@ Task<> SharedSession::close(Entry entry) {
   answer(entry.command, "OK CLOSE completed");
 }
 
-Task<> SharedSession::status(Entry entry) {
+Task<> SharedSession::status(const Entry& entry) {
   const auto& command = entry.command;
   auto unknown = co_await know_names();
   if (unknown) {
@@ -183,7 +183,7 @@ Task<> SharedSession::status(Entry entry) {
   }
   const auto key = account_->naming().key(opened_mailboxes(command).front());
   if (auto open = account_->find(key)) {
-    co_await status_of_open(std::move(entry), std::move(open));
+    co_await status_of_open(entry, std::move(open));
     co_return;
   }
   auto hold = std::make_shared<Hold>(account_);
@@ -199,7 +199,7 @@ Task<> SharedSession::status(Entry entry) {
 
 // RFC 2683, 3.1.1: STATUS of a selected mailbox makes legacy servers answer stale numbers, complain, or sever
 // the session. The same numbers come from NOOP, the table and SEARCH.
-Task<> SharedSession::status_of_open(Entry entry, std::shared_ptr<SharedMailbox> open) {
+Task<> SharedSession::status_of_open(const Entry& entry, std::shared_ptr<SharedMailbox> open) {
   const auto& command = entry.command;
   const SharedMailbox::Use use(open);
   // It may be let go in the middle of the question: then what is in the table is old.
@@ -251,7 +251,7 @@ Task<TaggedReply> SharedSession::find(std::shared_ptr<SharedMailbox> open, std::
   co_return reply;
 }
 
-Task<> SharedSession::copy(Entry entry) {
+Task<> SharedSession::copy(const Entry& entry) {
   const auto& command = entry.command;
   auto unknown = co_await know_names();
   if (!unknown) unknown = co_await numbers_known();
@@ -293,7 +293,7 @@ SharedSession::Prepared SharedSession::prepare_copy(const Entry& entry) const {
           {}};
 }
 
-Task<TaggedReply> SharedSession::run_copy(Entry entry, std::shared_ptr<void> held) {
+Task<TaggedReply> SharedSession::run_copy(const Entry& entry, std::shared_ptr<void> held) {
   Turn turn;
   if (wire::info(entry.command.verb).writes) {
     turn = co_await turn_to_write();
@@ -310,10 +310,10 @@ Task<TaggedReply> SharedSession::run_copy(Entry entry, std::shared_ptr<void> hel
   co_return reply ? std::move(*reply) : lost(prepared.text);
 }
 
-Task<TaggedReply> SharedSession::copy_to(Entry entry) {
+Task<TaggedReply> SharedSession::copy_to(const Entry& entry) {
   const auto target = account_->naming().key(opened_mailboxes(entry.command).front());
   if (is_open(target)) {
-    auto reply = co_await run_copy(std::move(entry), nullptr);
+    auto reply = co_await run_copy(entry, nullptr);
     co_await mailbox_->poll(SharedMailbox::Poll::kNoop);
     co_return reply;
   }
@@ -328,12 +328,12 @@ Task<TaggedReply> SharedSession::copy_to(Entry entry) {
   hold->target = target;
   auto refusal = co_await lease_copy(hold);
   if (refusal) co_return as_reply(*refusal);
-  auto reply = co_await run_copy(std::move(entry), std::move(hold));
+  auto reply = co_await run_copy(entry, std::move(hold));
   if (open) open->visit_soon();
   co_return reply;
 }
 
-Task<> SharedSession::restructure(Entry entry) {
+Task<> SharedSession::restructure(const Entry& entry) {
   const auto& command = entry.command;
   auto unknown = co_await know_names();
   if (unknown) {
@@ -383,9 +383,9 @@ Task<> SharedSession::restructure(Entry entry) {
   answer(command, reply);
 }
 
-Task<> SharedSession::name_space(Entry entry) {
+Task<> SharedSession::name_space(const Entry& entry) {
   if (account_->capabilities().has("NAMESPACE")) {
-    co_await general(std::move(entry));
+    co_await general(entry);
     co_return;
   }
   auto unknown = co_await know_names();

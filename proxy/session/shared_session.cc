@@ -212,48 +212,48 @@ Task<> SharedSession::execute(Entry& entry) {
       break;
     case Verb::kSelect:
     case Verb::kExamine:
-      co_await select(std::move(entry));
+      co_await select(entry);
       break;
     case Verb::kClose:
-      co_await close(std::move(entry));
+      co_await close(entry);
       break;
     case Verb::kUnselect:
       leave_selected_state();
       answer(command, "OK UNSELECT completed");
       break;
     case Verb::kStatus:
-      co_await status(std::move(entry));
+      co_await status(entry);
       break;
     case Verb::kAppend:
-      co_await append(std::move(entry));
+      co_await append(entry);
       break;
     case Verb::kCopy:
     case Verb::kUidCopy:
     case Verb::kMove:
     case Verb::kUidMove:
-      co_await copy(std::move(entry));
+      co_await copy(entry);
       break;
     case Verb::kExpunge:
     case Verb::kUidExpunge:
-      co_await expunge(std::move(entry));
+      co_await expunge(entry);
       break;
     case Verb::kDelete:
     case Verb::kRename:
-      co_await restructure(std::move(entry));
+      co_await restructure(entry);
       break;
     case Verb::kIdle:
-      co_await idle(std::move(entry));
+      co_await idle(entry);
       break;
     case Verb::kSubscribe:
     case Verb::kUnsubscribe:
     case Verb::kLsub:
-      co_await subscriptions(std::move(entry));
+      co_await subscriptions(entry);
       break;
     case Verb::kNamespace:
-      co_await name_space(std::move(entry));
+      co_await name_space(entry);
       break;
     default:
-      co_await general(std::move(entry));
+      co_await general(entry);
   }
 }
 
@@ -261,13 +261,13 @@ Task<> SharedSession::all_answered() {
   while (!in_flight_.empty()) co_await progress_.wait();
 }
 
-Task<> SharedSession::general(Entry entry) {
+Task<> SharedSession::general(const Entry& entry) {
   auto reply = co_await run_anywhere(entry.command.text, nullptr);
   answer(entry.command, reply);
 }
 
 // One at a time.
-Task<> SharedSession::subscriptions(Entry entry) {
+Task<> SharedSession::subscriptions(const Entry& entry) {
   while (account_->subscribing()) co_await account_->changes().wait();
   auto hold = std::make_shared<Hold>(account_);
   hold->subscribes = true;

@@ -125,8 +125,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   bool done_at_once(const Entry& entry);
   Refusal refusal(const wire::Command& command) const;
   async::Task<> all_answered();
-  async::Task<> general(Entry entry);
-  async::Task<> subscriptions(Entry entry);
+  async::Task<> general(const Entry& entry);
+  async::Task<> subscriptions(const Entry& entry);
   // Runs a command on any connection of the account, or in an open mailbox; whatever becomes of the
   // connection is told by the reply. `held` lasts until the backend has answered.
   async::Task<backend::TaggedReply> run_anywhere(std::string text, std::shared_ptr<void> held);
@@ -233,38 +233,38 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void break_off(std::string_view why);
 
   // shared_mailboxes.cc
-  async::Task<> select(Entry entry);
+  async::Task<> select(const Entry& entry);
   void close_previous();
   void show_mailbox(const wire::Command& command);
-  async::Task<> expunge(Entry entry);
-  async::Task<> close(Entry entry);
-  async::Task<> status(Entry entry);
-  async::Task<> status_of_open(Entry entry, std::shared_ptr<mailbox::SharedMailbox> open);
+  async::Task<> expunge(const Entry& entry);
+  async::Task<> close(const Entry& entry);
+  async::Task<> status(const Entry& entry);
+  async::Task<> status_of_open(const Entry& entry, std::shared_ptr<mailbox::SharedMailbox> open);
   async::Task<backend::TaggedReply> find(std::shared_ptr<mailbox::SharedMailbox> open, std::string_view key,
                                          std::vector<uint32_t>& uids);
-  async::Task<> copy(Entry entry);
-  async::Task<backend::TaggedReply> copy_to(Entry entry);
+  async::Task<> copy(const Entry& entry);
+  async::Task<backend::TaggedReply> copy_to(const Entry& entry);
   Prepared prepare_copy(const Entry& entry) const;
-  async::Task<backend::TaggedReply> run_copy(Entry entry, std::shared_ptr<void> held);
-  async::Task<> restructure(Entry entry);
-  async::Task<> name_space(Entry entry);
+  async::Task<backend::TaggedReply> run_copy(const Entry& entry, std::shared_ptr<void> held);
+  async::Task<> restructure(const Entry& entry);
+  async::Task<> name_space(const Entry& entry);
   async::Task<Refusal> lease(std::vector<mailbox::LeaseRequest> requests, std::shared_ptr<Hold> hold);
   async::Task<Refusal> lease_copy(std::shared_ptr<Hold> hold);
   async::Task<Refusal> know_names();
 
   // shared_append.cc
-  async::Task<> append(Entry entry);
+  async::Task<> append(const Entry& entry);
   struct Message {
     std::string before;  // the text between the literals; of the first one empty
     wire::Literal8 kind;
     std::shared_ptr<net::Spool> octets;
   };
-  async::Task<std::optional<std::string>> spool(Entry entry, std::vector<Message>& messages);
+  async::Task<std::optional<std::string>> spool(const Entry& entry, std::vector<Message>& messages);
   async::Task<backend::TaggedReply> upload(const wire::Command& command, std::vector<Message> messages);
   bool offers_several() const;
 
   // shared_idle.cc
-  async::Task<> idle(Entry entry);
+  async::Task<> idle(const Entry& entry);
   bool idle_ends() const;
 
   ClientSession& client_;

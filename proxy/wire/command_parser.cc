@@ -115,7 +115,7 @@ void CommandParser::begin_anew() {
   line_at_ = 0;
   verb_ = Verb::kUnknown;
   arguments_at_ = 0;
-  base::release(text_);
+  text_ = {};
   line_ = {};
 }
 

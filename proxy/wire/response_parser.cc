@@ -119,7 +119,7 @@ ResponseParser::Event ResponseParser::next(std::string_view& input) {
     const Event event = next_event(input);
     if (event != Event::kNeedMore) return event;
   }
-  if (buffer_.empty()) base::release(buffer_);  // an idle connection holds none
+  if (buffer_.empty() && buffer_.capacity() > 0) buffer_ = {};  // an idle connection holds none
   return Event::kNeedMore;
 }
 
