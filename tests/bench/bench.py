@@ -44,7 +44,7 @@ def pair(text):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9, help="rounds (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds (%(default)s)")
     parser.add_argument("--seconds", type=float, help="of each run (0.6); with --pairs of CPU of each half of a pair (3)")
     parser.add_argument("--only", action="append", choices=SUBJECTS, metavar="SUBJECT",
                         help=f"may be repeated: {', '.join(SUBJECTS)}")

@@ -13,7 +13,7 @@ def nginx(site):
     auth = free_port()
     common = "daemon off;\nerror_log stderr crit;\nworker_processes 1;\nevents { worker_connections 8000; }\n"
     paths = " ".join(f"{what}_temp_path {site.folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    site.helper(["nginx", "-c", site.file("auth.conf", f"""pid {site.folder}/auth.pid;
+    site.helper(["/usr/sbin/nginx", "-c", site.file("auth.conf", f"""pid {site.folder}/auth.pid;
 {common}http {{
   access_log off; {paths}
   server {{
@@ -27,7 +27,7 @@ def nginx(site):
 """)], auth)
     tls = (f"ssl_certificate {site.lab.certificate}; ssl_certificate_key {site.lab.key}; ssl_protocols TLSv1.2 TLSv1.3;"
            if site.tls else "")
-    return ["nginx", "-c", site.file("mail.conf", f"""load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+    return ["/usr/sbin/nginx", "-c", site.file("mail.conf", f"""load_module /usr/lib/nginx/modules/ngx_mail_module.so;
 pid {site.folder}/mail.pid;
 {common}mail {{
   server_name bench;
@@ -44,7 +44,7 @@ pid {site.folder}/mail.pid;
 def _haproxy(site, option):
     """Balances TCP: sees no login, and cannot choose a backend by user."""
     tls = f" ssl crt {site.lab.certificate_and_key}" if site.tls else ""
-    return ["haproxy", "-db", "-f", site.file("haproxy.cfg", f"""global
+    return ["/usr/sbin/haproxy", "-db", "-f", site.file("haproxy.cfg", f"""global
   maxconn 4000
   nbthread 1
 defaults
@@ -75,7 +75,7 @@ def dovecot(site):
     for name in ("run", "state"):
         (site.folder / name).mkdir()
     tls = f"ssl = yes\nssl_cert = <{site.lab.certificate}\nssl_key = <{site.lab.key}" if site.tls else "ssl = no"
-    return ["dovecot", "-F", "-c", site.file("dovecot.conf", f"""base_dir = {site.folder}/run
+    return ["/usr/sbin/dovecot", "-F", "-c", site.file("dovecot.conf", f"""base_dir = {site.folder}/run
 state_dir = {site.folder}/state
 instance_name = imapmux-bench-{site.port}
 log_path = {site.folder}/dovecot.log

@@ -113,7 +113,8 @@ class Bench:
         with self.turn():
             for key in self._keys:
                 subject = SUBJECTS[key]
-                if not subject.idle or (self._tls and not subject.tls):
+                could_not_start = subject.works and key not in self.targets
+                if could_not_start or not subject.idle or (self._tls and not subject.tls):
                     continue
                 with self._noting(f"{subject.title}, idle"), self._site(key) as site:
                     target = load.Target(self._lab, site.port, site.pid, self._tls)
