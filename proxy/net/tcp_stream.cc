@@ -163,6 +163,7 @@ std::unique_ptr<TcpStream> TcpStream::adopt(EventLoop& loop, int fd, SocketKind 
 TcpStream::TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, base::Millis keepalive)
     : loop_(loop), socket_(socket), kind_(kind), side_(side) {
   socket_->owner = this;
+  uv_fileno(&socket_->handle, &fd_);
   if (kind != SocketKind::kTcp) return;
   uv_tcp_nodelay(&socket_->tcp, 1);
   if (keepalive.count() > 0)
@@ -206,37 +207,42 @@ void TcpStream::poll() {
     uv_read_stop(&socket_->stream);
     return;
   }
+  // Without a buffer libuv does not read, but says that something has come (UV_ENOBUFS).
   const int status = uv_read_start(
-      &socket_->stream,
-      [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-        *buffer = uv_buf_init(static_cast<Socket*>(handle->data)->loop.read_buffer(), EventLoop::kReadBuffer);
-      },
-      [](uv_stream_t* handle, ssize_t size, const uv_buf_t* buffer) noexcept {
+      &socket_->stream, [](uv_handle_t*, size_t, uv_buf_t* buffer) { *buffer = {}; },
+      [](uv_stream_t* handle, ssize_t, const uv_buf_t*) noexcept {
         auto* socket = static_cast<Socket*>(handle->data);
-        if (size == 0) return;
         EventLoop::Turn turn(socket->loop);
-        if (socket->owner) socket->owner->read_done(size, buffer->base);
+        if (socket->owner) socket->owner->read();
       });
   if (status != 0) fail(uv_strerror(status));
 }
 
-void TcpStream::read_done(ssize_t size, const char* data) {
+void TcpStream::read() {
+  assert(handler_ && "reading without a handler");
+  char* buffer = loop_.read_buffer();
+  const ssize_t size = recv(fd_, buffer, EventLoop::kReadBuffer, 0);
   if (size > 0) {
-    assert(handler_ && "reading without a handler");
-    handler_->on_data({data, static_cast<size_t>(size)});
+    handler_->on_data({buffer, static_cast<size_t>(size)});
 #ifndef NDEBUG
-    std::memset(loop_.read_buffer(), 0xee,
-                static_cast<size_t>(size));  // a chunk is gone when its callback ends
+    std::memset(buffer, 0xee, static_cast<size_t>(size));  // a chunk is gone when its callback ends
 #endif
     return;
   }
-  if (size == UV_EOF) {
+  if (size == 0) {
     eof_ = true;
     poll();
-    if (handler_) handler_->on_eof();
+    handler_->on_eof();
     return;
   }
-  fail(uv_strerror(static_cast<int>(size)));
+  if (errno != EAGAIN && errno != EINTR) fail(uv_strerror(-errno));
+}
+
+// How much the kernel has taken; as libuv's errors if it is none. Only while nothing is in flight.
+ssize_t TcpStream::send_now(std::string_view octets) {
+  const ssize_t sent = send(fd_, octets.data(), octets.size(), MSG_NOSIGNAL);
+  if (sent >= 0) return sent;
+  return errno == EINTR ? UV_EAGAIN : -errno;
 }
 
 std::string& TcpStream::output() {
@@ -261,8 +267,7 @@ void TcpStream::write(std::string_view octets) {
 
 void TcpStream::write_through(std::string_view octets) {
   if (unsent() == 0 && !lost() && !aborted_) {
-    uv_buf_t buffer = uv_buf_init(const_cast<char*>(octets.data()), static_cast<unsigned>(octets.size()));
-    const int sent = uv_try_write(&socket_->stream, &buffer, 1);
+    const ssize_t sent = send_now(octets);
     if (sent > 0) octets.remove_prefix(static_cast<size_t>(sent));
     if (octets.empty()) return;
   }
@@ -280,9 +285,8 @@ void TcpStream::shut_down_if_due() {
 
 void TcpStream::flush() {
   if (out_.empty() || in_flight_ != 0 || lost()) return;
-  uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
-  const int sent = uv_try_write(&socket_->stream, &buffer, 1);
-  if (sent == static_cast<int>(out_.size())) {
+  const ssize_t sent = send_now(out_);
+  if (sent == static_cast<ssize_t>(out_.size())) {
     loop_.give_buffer(std::move(out_));
     out_ = {};
     shut_down_if_due();
@@ -290,7 +294,7 @@ void TcpStream::flush() {
     return;
   }
   if (sent < 0 && sent != UV_EAGAIN) {
-    fail(uv_strerror(sent));
+    fail(uv_strerror(static_cast<int>(sent)));
     return;
   }
   std::string rest = std::move(out_);
@@ -299,7 +303,7 @@ void TcpStream::flush() {
   auto* write = new WriteRequest{{}, std::move(rest)};
   write->request.data = write;
   in_flight_ = write->octets.size();
-  buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
+  const uv_buf_t buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
   const int status =
       uv_write(&write->request, &socket_->stream, &buffer, 1, [](uv_write_t* request, int result) noexcept {
         auto* socket = static_cast<Socket*>(request->handle->data);
@@ -361,9 +365,7 @@ int TcpStream::release() {
   flush();
   assert(unsent() == 0 && "a hand-over with octets unsent");
   assert(held_.empty() && "a hand-over with octets that nobody has taken");
-  uv_os_fd_t fd = -1;
-  uv_fileno(&socket_->handle, &fd);
-  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  const int copy = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw ConnectionLost(side_, "no descriptor left for a hand-over");
   abort();
   return copy;
