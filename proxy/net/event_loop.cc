@@ -10,15 +10,15 @@ namespace imapmux::net {
 namespace {
 
 constexpr size_t kSpareBuffers = 64;
-constexpr size_t kMostSecret = 1024;  // what may hold a login is wiped; more would cost
-constexpr size_t kSpareCapacity = 64 * 1024;
+constexpr size_t kMostSecret = 1024;          // what may hold a login is wiped; more would cost
+constexpr size_t kSpareCapacity = 80 * 1024;  // a chunk that was read, in records of TLS
 
 }  // namespace
 
 EventLoop::EventLoop()
     : read_buffer_(std::make_unique<char[]>(kReadBuffer)),
       plain_buffer_(std::make_unique<char[]>(kPlainBuffer)) {
-  // libuv writes with writev, which has no MSG_NOSIGNAL.
+  // What waits is written by libuv, with writev, which has no MSG_NOSIGNAL.
   signal(SIGPIPE, SIG_IGN);
   if (uv_loop_init(&loop_) != 0) throw std::runtime_error("uv_loop_init failed");
   uv_timer_init(&loop_, &timer_);
@@ -56,15 +56,14 @@ EventLoop::~EventLoop() {
 }
 
 void EventLoop::run() {
-  stopping_ = false;
   {
     Turn turn(*this);
   }
-  while (!stopping_) uv_run(&loop_, UV_RUN_ONCE);
+  uv_run(&loop_, UV_RUN_DEFAULT);
 }
 
 void EventLoop::stop() {
-  post([this] { stopping_ = true; });
+  post([this] { uv_stop(&loop_); });
 }
 
 bool EventLoop::post(Work work) {

@@ -89,7 +89,6 @@ class EventLoop final : public async::Scheduler {
   uv_async_t wakeup_{};
   base::Instant armed_ = base::Instant::max();
   int depth_ = 0;
-  bool stopping_ = false;
   base::IntrusiveList<Flushable> dirty_;
   base::IntrusiveList<Lingering> lingering_;
   std::unique_ptr<char[]> read_buffer_;

@@ -37,7 +37,8 @@ struct TcpStream::Socket final : Lingering {
  private:
   void close_if_done();
   void look_whether_taken();
-  void ended(ssize_t status);  // while it lingers
+  void read_to_the_end();      // while it lingers
+  void ended(ssize_t status);  // this, too
   size_t untaken();            // octets that the peer has not taken yet, ours and the kernel's
   size_t left_ = std::numeric_limits<size_t>::max();  // untaken at the last look
   bool shutting_down_ = false;

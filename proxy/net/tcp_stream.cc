@@ -44,27 +44,19 @@ void TcpStream::Socket::close() {
   uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
 }
 
+// Without a buffer libuv does not read, but says that something has come (UV_ENOBUFS).
 void TcpStream::Socket::start_reading() {
   if (reading) return;
   reading = true;
   const int status = uv_read_start(
-      &stream,
-      [](uv_handle_t* of, size_t, uv_buf_t* buffer) {
-        *buffer = uv_buf_init(static_cast<Socket*>(of->data)->loop.read_buffer(), EventLoop::kReadBuffer);
-      },
-      [](uv_stream_t* of, ssize_t size, const uv_buf_t* buffer) noexcept {
-        if (size == 0) return;
+      &stream, [](uv_handle_t*, size_t, uv_buf_t* buffer) { *buffer = {}; },
+      [](uv_stream_t* of, ssize_t, const uv_buf_t*) noexcept {
         auto* self = static_cast<Socket*>(of->data);
         EventLoop::Turn turn(self->loop);
-        if (size < 0) {
-          self->stop_reading();
-        } else {
-          self->loop.filled_read_buffer(static_cast<size_t>(size));
-        }
         if (self->owner) {
-          self->owner->read_done(size, buffer->base);
-        } else if (size < 0) {
-          self->ended(size);
+          self->owner->read();
+        } else {
+          self->read_to_the_end();
         }
       });
   if (status == 0) return;
@@ -74,6 +66,18 @@ void TcpStream::Socket::start_reading() {
   } else {
     close();
   }
+}
+
+// What a lingering socket still gets is for nobody.
+void TcpStream::Socket::read_to_the_end() {
+  uv_os_fd_t fd = -1;
+  uv_fileno(&handle, &fd);
+  const ssize_t size = recv(fd, loop.read_buffer(), EventLoop::kReadBuffer, 0);
+  const int error = errno;
+  if (size > 0) loop.filled_read_buffer(static_cast<size_t>(size));
+  if (size > 0 || (size < 0 && (error == EAGAIN || error == EINTR))) return;
+  stop_reading();
+  ended(size == 0 ? UV_EOF : -error);
 }
 
 void TcpStream::Socket::stop_reading() {
@@ -169,6 +173,7 @@ std::unique_ptr<TcpStream> TcpStream::adopt(EventLoop& loop, int fd, SocketKind 
 TcpStream::TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, PeerFacts peer)
     : loop_(loop), socket_(socket), kind_(kind), side_(side), peer_(std::move(peer)) {
   socket_->owner = this;
+  uv_fileno(&socket_->handle, &fd_);
   poll();
 }
 
@@ -211,26 +216,38 @@ void TcpStream::poll() {
   if (first_held || (!wanted && socket_->reading)) loop_.make_ready(*this);
 }
 
-void TcpStream::read_done(ssize_t size, const char* data) {
+void TcpStream::read() {
+  if (!wants_more()) {  // stopped in this turn
+    socket_->stop_reading();
+    return;
+  }
+  char* buffer = loop_.read_buffer();
+  const ssize_t size = recv(fd_, buffer, EventLoop::kReadBuffer, 0);
   if (size > 0) {
-    if (!wants_more()) {
-      held_.append(data, static_cast<size_t>(size));
-      return;
-    }
-    handler_->on_data({data, static_cast<size_t>(size)});
+    loop_.filled_read_buffer(static_cast<size_t>(size));
+    handler_->on_data({buffer, static_cast<size_t>(size)});
 #ifndef NDEBUG
-    std::memset(loop_.read_buffer(), 0xee,
-                static_cast<size_t>(size));  // a chunk is gone when its callback ends
+    std::memset(buffer, 0xee, static_cast<size_t>(size));  // a chunk is gone when its callback ends
 #endif
     return;
   }
-  if (size == UV_EOF) {
-    if (!wants_more()) return;  // it will be read again
+  if (size == 0) {
+    socket_->stop_reading();
     eof_ = true;
     handler_->on_eof();
     return;
   }
-  fail(uv_strerror(static_cast<int>(size)));
+  if (errno == EAGAIN || errno == EINTR) return;
+  const int error = errno;
+  socket_->stop_reading();
+  fail(uv_strerror(-error));
+}
+
+// How much the kernel has taken; as libuv's errors if it is none. Only while nothing is in flight.
+ssize_t TcpStream::send_now(std::string_view octets) {
+  const ssize_t sent = send(fd_, octets.data(), octets.size(), MSG_NOSIGNAL);
+  if (sent >= 0) return sent;
+  return errno == EINTR ? UV_EAGAIN : -errno;
 }
 
 std::string& TcpStream::output() {
@@ -256,8 +273,7 @@ void TcpStream::write_all(std::initializer_list<std::string_view> pieces) {
 
 void TcpStream::write_through(std::string_view octets) {
   if (unsent() == 0 && !lost() && !aborted_) {
-    uv_buf_t buffer = uv_buf_init(const_cast<char*>(octets.data()), static_cast<unsigned>(octets.size()));
-    const int sent = uv_try_write(&socket_->stream, &buffer, 1);
+    const ssize_t sent = send_now(octets);
     if (sent > 0) octets.remove_prefix(static_cast<size_t>(sent));
     if (octets.empty()) return;
   }
@@ -275,16 +291,15 @@ void TcpStream::shut_down_if_due() {
 
 void TcpStream::flush() {
   if (out_.empty() || in_flight_ != 0 || lost()) return;
-  uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
-  const int sent = uv_try_write(&socket_->stream, &buffer, 1);
-  if (sent == static_cast<int>(out_.size())) {
+  const ssize_t sent = send_now(out_);
+  if (sent == static_cast<ssize_t>(out_.size())) {
     loop_.give_buffer(std::exchange(out_, std::string()));
     shut_down_if_due();
     check_drained();
     return;
   }
   if (sent < 0 && sent != UV_EAGAIN) {
-    fail(uv_strerror(sent));
+    fail(uv_strerror(static_cast<int>(sent)));
     return;
   }
   std::string rest = std::exchange(out_, std::string());
@@ -292,7 +307,7 @@ void TcpStream::flush() {
   auto* write = new WriteRequest{{}, std::move(rest)};
   write->request.data = write;
   in_flight_ = write->octets.size();
-  buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
+  const uv_buf_t buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
   const int status =
       uv_write(&write->request, &socket_->stream, &buffer, 1, [](uv_write_t* request, int result) noexcept {
         auto* socket = static_cast<Socket*>(request->handle->data);
@@ -356,9 +371,7 @@ int TcpStream::release() {
   flush();
   assert(unsent() == 0 && "a hand-over with octets unsent");
   assert(held_.empty() && "a hand-over with octets that nobody has taken");
-  uv_os_fd_t fd = -1;
-  uv_fileno(&socket_->handle, &fd);
-  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  const int copy = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw ConnectionLost(side_, "no descriptor left for a hand-over");
   abort();
   return copy;

@@ -60,12 +60,14 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   bool wants_more() const;
   void poll();
   void check_drained();
-  void read_done(ssize_t size, const char* data);
+  void read();
+  ssize_t send_now(std::string_view octets);
   void write_done(int status);
   void shut_down_if_due();
 
   EventLoop& loop_;
   Socket* socket_;
+  int fd_ = -1;  // the socket's
   SocketKind kind_;
   Side side_;
   StreamHandler* handler_ = nullptr;

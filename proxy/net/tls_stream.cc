@@ -8,6 +8,15 @@
 #include <cstring>
 
 namespace imapmux::net {
+namespace {
+
+// SSL_get_error() goes by what stands in the thread's queue of errors. It is empty but for what a failure has
+// left there, and looking is cheaper than clearing.
+void clear_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
+}  // namespace
 
 // OpenSSL's window on a TlsStream: reads from the chunk at hand, writes into the TCP stream's output.
 struct TlsBio {
@@ -101,7 +110,7 @@ async::Task<> TlsStream::handshake(base::Millis limit) {
 }
 
 void TlsStream::continue_handshake() {
-  ERR_clear_error();
+  clear_errors();
   const int status = SSL_do_handshake(ssl_.get());
   below_->wrote();
   if (status == 1) {
@@ -144,12 +153,14 @@ void TlsStream::advance() {
 }
 
 void TlsStream::deliver() {
-  while (delivering() && problem_.empty() && !eof_told_) {
-    ERR_clear_error();
+  bool more = true;
+  while (more && delivering() && problem_.empty() && !eof_told_) {
+    clear_errors();
     size_t size = 0;
     if (SSL_read_ex(ssl_.get(), loop_.plain_buffer(), EventLoop::kPlainBuffer, &size) == 1) {
       loop_.filled_plain_buffer(size);
       handler_->on_data({loop_.plain_buffer(), size});
+      more = !input_.empty() || eof_ || SSL_has_pending(ssl_.get());
       continue;
     }
     const int error = SSL_get_error(ssl_.get(), 0);
@@ -214,9 +225,12 @@ void TlsStream::write_all(std::initializer_list<std::string_view> pieces) {
 }
 
 void TlsStream::write_through(std::string_view octets) {
-  const bool first = plain_.empty();
-  write(octets);
-  if (first) flush();
+  if (!plain_.empty() || !established_) {
+    write(octets);
+    return;
+  }
+  encrypt(octets);
+  below_->wrote();
 }
 
 void TlsStream::finish() {
@@ -229,24 +243,27 @@ void TlsStream::finish() {
 void TlsStream::close_notify() {
   if (!established_ || !problem_.empty()) return;
   if (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) return;  // a second call would wait for the peer's
-  ERR_clear_error();
+  clear_errors();
   SSL_shutdown(ssl_.get());
-  ERR_clear_error();
+  clear_errors();
   below_->wrote();
+}
+
+void TlsStream::encrypt(std::string_view octets) {
+  while (!octets.empty() && problem_.empty()) {
+    clear_errors();
+    size_t taken = 0;
+    if (SSL_write_ex(ssl_.get(), octets.data(), octets.size(), &taken) != 1) {
+      fail("TLS: " + tls_errors());
+      return;
+    }
+    octets.remove_prefix(taken);
+  }
 }
 
 void TlsStream::flush() {
   if (!established_) return;  // goes out after the handshake
-  std::string_view rest = plain_;
-  while (!rest.empty() && problem_.empty()) {
-    ERR_clear_error();
-    size_t taken = 0;
-    if (SSL_write_ex(ssl_.get(), rest.data(), rest.size(), &taken) != 1) {
-      fail("TLS: " + tls_errors());
-      break;
-    }
-    rest.remove_prefix(taken);
-  }
+  encrypt(plain_);
   loop_.give_buffer(std::exchange(plain_, std::string()));
   below_->wrote();
 }

@@ -56,6 +56,7 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override;
   void flush() override;
+  void encrypt(std::string_view octets);
   void run() override;  // what was held back while nobody read
   void attach_bio();
   bool delivering() const { return reading_ && handler_ && established_; }
