@@ -14,6 +14,7 @@
 
 #include "async/scheduler.h"
 #include "async/wait.h"
+#include "net/pipe.h"
 
 namespace imapmux::net {
 
@@ -71,9 +72,10 @@ class EventLoop final : public async::Scheduler {
   // One chunk at a time: valid until the next wait.
   char* read_buffer() { return read_buffer_.get(); }
   char* plain_buffer() { return plain_buffer_.get(); }
-  // Buffers for output that go round, so that an idle stream holds none.
   // Passwords have passed through the read buffers; from a task only, when no callback is using them.
   void wipe_buffers();
+  PipePool& pipes() { return pipes_; }
+  // Buffers for output that go round, so that an idle stream holds none.
   std::string take_buffer();
   void give_buffer(std::string buffer);
 
@@ -92,6 +94,7 @@ class EventLoop final : public async::Scheduler {
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<char[]> plain_buffer_;
   std::vector<std::string> spare_buffers_;
+  PipePool pipes_;
 
   std::mutex mutex_;
   std::vector<Work> posted_;  // guarded by mutex_

@@ -31,6 +31,7 @@ Task<> RelaySession::serve() {
   if (!rest.empty()) to_client(rest);
   const std::string unread = client_.reader().start_relaying();
   if (!unread.empty()) to_backend(unread);
+  client_.reader().splice_with(*backend_);
   if (client_.reader().eof()) on_client_eof();
   if (connection.lost()) on_lost(connection.lost_reason());
   co_await ended_.wait();
@@ -63,6 +64,7 @@ void RelaySession::to_client(std::string_view octets) {
 }
 
 void RelaySession::remember(std::string_view octets) {
+  static_assert(net::Stream::kSeen >= std::tuple_size_v<decltype(tail_)>, "the end of a run is remembered");
   const auto last = octets.substr(octets.size() - std::min(octets.size(), tail_.size()));
   const size_t kept = std::min(tail_size_, tail_.size() - last.size());
   std::memmove(tail_.data(), tail_.data() + tail_size_ - kept, kept);
@@ -96,8 +98,19 @@ void RelaySession::on_client_drained() noexcept {
 
 void RelaySession::on_data(std::string_view chunk) noexcept {
   if (finishing_) return;
-  if (const auto& server = seat_.connection->server) server->health.heard(client_.host().scheduler().now());
+  heard();
   to_client(chunk);
+}
+
+void RelaySession::on_spliced(size_t) noexcept {
+  heard();
+  // The client is in the middle of something until the end of the run is seen.
+  tail_[0] = '?';
+  tail_size_ = 1;
+}
+
+void RelaySession::heard() {
+  if (const auto& server = seat_.connection->server) server->health.heard(client_.host().scheduler().now());
 }
 
 void RelaySession::on_eof() noexcept {

@@ -24,9 +24,11 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
 
  private:
   void on_data(std::string_view chunk) noexcept override;
+  void on_spliced(size_t octets) noexcept override;
   void on_eof() noexcept override;
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override;
+  void heard();
   void to_client(std::string_view octets);
   void to_backend(std::string_view octets);
   void remember(std::string_view octets);
