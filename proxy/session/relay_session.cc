@@ -19,13 +19,16 @@ constexpr base::Millis kCloseLimit{2'000};
 RelaySession::RelaySession(ClientSession& client, Seat seat, std::string tag)
     : client_(client), seat_(std::move(seat)), tag_(std::move(tag)) {}
 
-Task<> RelaySession::serve() {
-  auto& connection = *seat_.connection;
+// Of the connection that was logged in, only what a relay needs is kept: the parser and the queues go.
+void RelaySession::begin() {
+  const auto connection = std::move(seat_.connection);
+  permit_ = std::move(connection->permit);
+  server_ = connection->server;
   client_.writer().tagged(
       tag_,
-      "OK [CAPABILITY " + relayed_capabilities(connection.capabilities(), *seat_.backend) + "] Logged in");
-  const std::string rest = connection.take_rest();
-  backend_ = connection.take_stream();
+      "OK [CAPABILITY " + relayed_capabilities(connection->capabilities(), *seat_.backend) + "] Logged in");
+  const std::string rest = connection->take_rest();
+  backend_ = connection->take_stream();
   backend_->set_handler(this);
   backend_->start_reading();
   if (!rest.empty()) to_client(rest);
@@ -33,7 +36,11 @@ Task<> RelaySession::serve() {
   if (!unread.empty()) to_backend(unread);
   client_.reader().splice_with(*backend_);
   if (client_.reader().eof()) on_client_eof();
-  if (connection.lost()) on_lost(connection.lost_reason());
+  if (connection->lost()) on_lost(connection->lost_reason());
+}
+
+Task<> RelaySession::serve() {
+  begin();
   co_await ended_.wait();
   if (!backend_problem_.empty()) {
     client_.say_bye("[UNAVAILABLE] The mail server has gone");
@@ -110,7 +117,7 @@ void RelaySession::on_spliced(size_t) noexcept {
 }
 
 void RelaySession::heard() {
-  if (const auto& server = seat_.connection->server) server->health.heard(client_.host().scheduler().now());
+  if (server_) server_->health.heard(client_.host().scheduler().now());
 }
 
 void RelaySession::on_eof() noexcept {

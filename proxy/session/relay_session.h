@@ -28,6 +28,7 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   void on_eof() noexcept override;
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override;
+  void begin();
   void heard();
   void to_client(std::string_view octets);
   void to_backend(std::string_view octets);
@@ -37,6 +38,8 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   ClientSession& client_;
   Seat seat_;
   std::string tag_;
+  backend::ConnectionLimit::Permit permit_;
+  std::shared_ptr<backend::BackendServers::Server> server_;
   std::unique_ptr<net::Stream> backend_;
   async::Event ended_;
   async::Event backend_closed_;
