@@ -14,6 +14,7 @@
 
 #include "async/scheduler.h"
 #include "async/wait.h"
+#include "net/pipe.h"
 
 namespace imapmux::net {
 
@@ -75,6 +76,7 @@ class EventLoop final : public async::Scheduler {
   void filled_plain_buffer(size_t size) { plain_filled_ = std::max(plain_filled_, size); }
   // Passwords have passed through the read buffers; from a task only, when no callback is using them.
   void wipe_buffers();
+  PipePool& pipes() { return pipes_; }
   // Buffers for output that go round, so that an idle stream holds none.
   std::string take_buffer();
   void give_buffer(std::string buffer);
@@ -96,6 +98,7 @@ class EventLoop final : public async::Scheduler {
   size_t read_filled_ = 0;  // since they were wiped
   size_t plain_filled_ = 0;
   std::vector<std::string> spare_buffers_;
+  PipePool pipes_;
 
   std::mutex mutex_;
   std::vector<Work> posted_;  // guarded by mutex_

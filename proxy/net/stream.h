@@ -43,6 +43,8 @@ class StreamHandler {
  public:
   // `chunk` is valid until this returns.
   virtual void on_data(std::string_view chunk) noexcept = 0;
+  // So many octets went where Stream::splice_to() says, unseen.
+  virtual void on_spliced(size_t) noexcept {}
   // The peer has finished sending; it may still read.
   virtual void on_eof() noexcept = 0;
   // Reset, broken pipe, TLS failure: nothing more comes or goes. The last callback.
@@ -80,6 +82,11 @@ class Stream {
   }
   // Sent at once if nothing is waiting: for relays, where a turn writes once.
   virtual void write_through(std::string_view octets) = 0;
+  // For relays that hand all they get to write_through() of `target`: of a long run of octets most may go
+  // there inside the kernel, and the handler is only told how many (on_spliced). It sees where a run ends, at
+  // least kSeen octets of it. Ends with either of the two. Of no effect where that is not possible.
+  virtual void splice_to(Stream& target) { static_cast<void>(target); }
+  static constexpr size_t kSeen = 256;
   // Half-closes behind what was written: the peer sees the end, and may still send.
   virtual void finish() = 0;
   // Octets written that the kernel has not taken yet.

@@ -16,6 +16,8 @@ namespace imapmux::net {
 namespace {
 
 constexpr base::Millis kLingerLook{2'000};
+constexpr size_t kRun = 16 * 1024;      // so much at once is the middle of something long
+constexpr size_t kPipeHead = 4 * 1024;  // of what waits in a pipe libuv gets so much
 
 }  // namespace
 
@@ -179,6 +181,9 @@ TcpStream::TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side
 
 TcpStream::~TcpStream() {
   handler_ = nullptr;
+  end_splicing();
+  if (pipe_ && !aborted_) out_.insert(0, pipe_->take(pipe_->size()));
+  drop_pipe();
   if (!out_.empty() && !aborted_ && !lost() && in_flight_ == 0) flush();
   if (aborted_ || lost() || (eof_ && unsent() == 0)) {
     socket_->close();
@@ -204,7 +209,8 @@ void TcpStream::stop_reading() {
 }
 
 bool TcpStream::wants_more() const {
-  return reading_ && handler_ && held_.empty() && !eof_ && !lost();
+  const bool room = !in_run_ || !target_ || target_->lost() || target_->unsent() == 0;
+  return reading_ && handler_ && held_.empty() && !eof_ && !lost() && room;
 }
 
 // Stopping waits for the end of the turn: a handler often gives way to another, and stopping and starting
@@ -221,14 +227,18 @@ void TcpStream::read() {
     socket_->stop_reading();
     return;
   }
+  if (in_run_ && splice()) return;
   char* buffer = loop_.read_buffer();
-  const ssize_t size = recv(fd_, buffer, EventLoop::kReadBuffer, 0);
+  const size_t most = target_ ? kRun : EventLoop::kReadBuffer;
+  const ssize_t size = recv(fd_, buffer, most, 0);
+  in_run_ = target_ && size == kRun;
   if (size > 0) {
     loop_.filled_read_buffer(static_cast<size_t>(size));
     handler_->on_data({buffer, static_cast<size_t>(size)});
 #ifndef NDEBUG
     std::memset(buffer, 0xee, static_cast<size_t>(size));  // a chunk is gone when its callback ends
 #endif
+    if (in_run_) poll();
     return;
   }
   if (size == 0) {
@@ -289,22 +299,102 @@ void TcpStream::shut_down_if_due() {
   if (finishing_ && unsent() == 0 && !lost() && !aborted_) socket_->shut_down();
 }
 
-void TcpStream::flush() {
-  if (out_.empty() || in_flight_ != 0 || lost()) return;
-  const ssize_t sent = send_now(out_);
-  if (sent == static_cast<ssize_t>(out_.size())) {
-    loop_.give_buffer(std::exchange(out_, std::string()));
-    shut_down_if_due();
-    check_drained();
-    return;
+void TcpStream::splice_to(Stream& target) {
+  auto* other = dynamic_cast<TcpStream*>(&target);
+  if (!other) return;
+  assert(!target_ && !other->source_ && "a relay is between two");
+  target_ = other;
+  other->source_ = this;
+}
+
+void TcpStream::end_splicing() {
+  if (target_) target_->source_ = nullptr;
+  target_ = nullptr;
+  if (!source_) return;
+  auto& source = *std::exchange(source_, nullptr);
+  source.target_ = nullptr;
+  source.poll();
+}
+
+// Moves what has come to the target, but for the last octets. False: it is to be read.
+bool TcpStream::splice() {
+  int available = 0;
+  if (!target_ || ioctl(fd_, SIOCINQ, &available) != 0 || available < static_cast<int>(kRun)) return false;
+  const size_t moved = target_->take_spliced(*this, static_cast<size_t>(available) - kSeen);
+  if (moved == 0) return false;
+  handler_->on_spliced(moved);
+  poll();
+  return true;
+}
+
+// How much; nothing if that is not possible, for now or at all.
+size_t TcpStream::take_spliced(TcpStream& from, size_t most) {
+  if (unsent() > 0 || lost() || aborted_ || finishing_) return 0;
+  pipe_ = loop_.pipes().take();
+  if (!pipe_) return 0;
+  const ssize_t moved = pipe_->fill(from.fd_, most);
+  if (moved <= 0) {
+    drop_pipe();
+    if (moved != -EAGAIN && moved != -EINTR) end_splicing();  // if it is lost, reading will tell
+    return 0;
   }
+  flush();
+  if (unsent() > kLowWatermark) above_ = true;
+  return static_cast<size_t>(moved);
+}
+
+void TcpStream::drop_pipe() {
+  if (!pipe_) return;
+  loop_.pipes().give(std::move(pipe_));
+}
+
+void TcpStream::flush() {
+  if (in_flight_ != 0 || lost()) return;
+  if (pipe_) flush_pipe();
+  if (in_flight_ == 0 && !out_.empty()) flush_output();
+  shut_down_if_due();
+  check_drained();
+  wake_source();
+}
+
+void TcpStream::wake_source() {
+  if (source_) source_->poll();
+}
+
+void TcpStream::flush_pipe() {
+  while (pipe_->size() > 0 && in_flight_ == 0) {
+    const ssize_t sent = pipe_->drain(fd_);
+    if (sent > 0 || sent == -EINTR) continue;
+    if (sent == 0 || sent == -EAGAIN) {
+      send_later(pipe_->take(kPipeHead));  // by which libuv will know when there is room
+      if (lost()) return;
+      continue;
+    }
+    // A kernel that does not splice into such a socket; or the socket's end, which send() will find.
+    out_.insert(0, pipe_->take(pipe_->size()));
+    end_splicing();
+  }
+  if (pipe_->size() == 0) drop_pipe();
+}
+
+void TcpStream::flush_output() {
+  const ssize_t sent = send_now(out_);
   if (sent < 0 && sent != UV_EAGAIN) {
     fail(uv_strerror(static_cast<int>(sent)));
     return;
   }
-  std::string rest = std::exchange(out_, std::string());
-  if (sent > 0) rest.erase(0, static_cast<size_t>(sent));
-  auto* write = new WriteRequest{{}, std::move(rest)};
+  std::string output = std::exchange(out_, std::string());
+  if (sent == static_cast<ssize_t>(output.size())) {
+    loop_.give_buffer(std::move(output));
+    return;
+  }
+  if (sent > 0) output.erase(0, static_cast<size_t>(sent));
+  send_later(std::move(output));
+}
+
+// As soon as the kernel takes it.
+void TcpStream::send_later(std::string octets) {
+  auto* write = new WriteRequest{{}, std::move(octets)};
   write->request.data = write;
   in_flight_ = write->octets.size();
   const uv_buf_t buffer = uv_buf_init(write->octets.data(), static_cast<unsigned>(write->octets.size()));
@@ -315,17 +405,14 @@ void TcpStream::flush() {
         EventLoop::Turn turn(socket->loop);
         if (socket->owner) socket->owner->write_done(result);
       });
-  if (status != 0) {
-    in_flight_ = 0;
-    delete write;
-    fail(uv_strerror(status));
-    return;
-  }
-  check_drained();
+  if (status == 0) return;
+  in_flight_ = 0;
+  delete write;
+  fail(uv_strerror(status));
 }
 
 void TcpStream::check_drained() {
-  if (!above_ || unsent() > kLowWatermark) return;
+  if (!above_ || unsent() > kLowWatermark || lost()) return;
   above_ = false;
   if (handler_) handler_->on_drained();
 }
@@ -336,18 +423,15 @@ void TcpStream::write_done(int status) {
     fail(uv_strerror(status));
     return;
   }
-  if (!out_.empty()) {
-    flush();
-    return;
-  }
-  shut_down_if_due();
-  check_drained();
+  flush();
 }
 
 void TcpStream::fail(const std::string& reason) {
   if (lost()) return;
   lost_reason_ = reason;
   out_.clear();
+  drop_pipe();
+  wake_source();
   poll();
   loop_.make_ready(*this);
 }

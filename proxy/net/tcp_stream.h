@@ -31,8 +31,9 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   void write(std::string_view octets) override { write_all({octets}); }
   void write_all(std::initializer_list<std::string_view> pieces) override;
   void write_through(std::string_view octets) override;
+  void splice_to(Stream& target) override;
   void finish() override;
-  size_t unsent() const override { return out_.size() + in_flight_; }
+  size_t unsent() const override { return in_flight_ + (pipe_ ? pipe_->size() : 0) + out_.size(); }
   void abort() override { aborted_ = true; }
   const PeerFacts& peer() const override { return peer_; }
   // The one at the other end of a proxy in front.
@@ -61,6 +62,14 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   void poll();
   void check_drained();
   void read();
+  bool splice();
+  size_t take_spliced(TcpStream& from, size_t most);
+  void end_splicing();
+  void flush_pipe();
+  void flush_output();
+  void drop_pipe();
+  void wake_source();
+  void send_later(std::string octets);
   ssize_t send_now(std::string_view octets);
   void write_done(int status);
   void shut_down_if_due();
@@ -72,9 +81,16 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   Side side_;
   StreamHandler* handler_ = nullptr;
   PeerFacts peer_;
+  // What waits goes out in this order: what libuv has (in_flight_), what is in the pipe, out_. There is a
+  // pipe only as long as there is something in it, and something in flight, which tells when there is room.
+  std::unique_ptr<Pipe> pipe_;
   std::string out_;
   std::string held_;  // put back
   size_t in_flight_ = 0;
+  TcpStream* target_ = nullptr;  // splice_to()
+  TcpStream* source_ = nullptr;  // whose target this is
+  // The last chunk was as large as it could be: more is to be spliced, as soon as the target has taken all.
+  bool in_run_ = false;
   bool reading_ = false;  // as asked for
   bool above_ = false;    // unsent() has been above the low mark since the last on_drained()
   bool eof_ = false;

@@ -72,6 +72,12 @@ void ClientReader::expect_line() {
   feed_held();
 }
 
+void ClientReader::splice_with(net::Stream& backend) {
+  if (!stream_ || trace_) return;  // a trace must see it all
+  stream_->splice_to(backend);
+  backend.splice_to(*stream_);
+}
+
 std::string ClientReader::start_relaying() {
   mode_ = Mode::kRelay;
   resume();

@@ -111,6 +111,8 @@ class ClientReader final : public net::StreamHandler {
   void expect_line();
   // Ends holding for good: raw octets go to the listener. What was held is returned.
   std::string start_relaying();
+  // Long runs of them, and of what the backend says, need not come by (net::Stream::splice_to).
+  void splice_with(net::Stream& backend);
   // What came behind STARTTLS in the clear is anybody's (command injection): dropped.
   void discard();
   // For a hand-over: what was held, and back again.
@@ -128,6 +130,7 @@ class ClientReader final : public net::StreamHandler {
  private:
   enum class Mode : uint8_t { kCommands, kLine, kHeld, kRelay, kDead };
   void on_data(std::string_view chunk) noexcept override;
+  void on_spliced(size_t) noexcept override { listener_.on_client_data(); }
   void on_eof() noexcept override;
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override { listener_.on_client_drained(); }

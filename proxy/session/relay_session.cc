@@ -19,20 +19,28 @@ constexpr base::Millis kCloseLimit{2'000};
 RelaySession::RelaySession(ClientSession& client, Seat seat, std::string tag)
     : client_(client), seat_(std::move(seat)), tag_(std::move(tag)) {}
 
-Task<> RelaySession::serve() {
-  auto& connection = *seat_.connection;
+// Of the connection that was logged in, only what a relay needs is kept: the parser and the queues go.
+void RelaySession::begin() {
+  const auto connection = std::move(seat_.connection);
+  permit_ = std::move(connection->permit);
+  server_ = connection->server;
   client_.writer().tagged(
       tag_,
-      "OK [CAPABILITY " + relayed_capabilities(connection.capabilities(), *seat_.backend) + "] Logged in");
-  const std::string rest = connection.take_rest();
-  backend_ = connection.take_stream();
+      "OK [CAPABILITY " + relayed_capabilities(connection->capabilities(), *seat_.backend) + "] Logged in");
+  const std::string rest = connection->take_rest();
+  backend_ = connection->take_stream();
   backend_->set_handler(this);
   backend_->start_reading();
   if (!rest.empty()) to_client(rest);
   const std::string unread = client_.reader().start_relaying();
   if (!unread.empty()) to_backend(unread);
+  client_.reader().splice_with(*backend_);
   if (client_.reader().eof()) on_client_eof();
-  if (connection.lost()) on_lost(connection.lost_reason());
+  if (connection->lost()) on_lost(connection->lost_reason());
+}
+
+Task<> RelaySession::serve() {
+  begin();
   co_await ended_.wait();
   if (!backend_problem_.empty()) {
     client_.say_bye("[UNAVAILABLE] The mail server has gone");
@@ -63,6 +71,7 @@ void RelaySession::to_client(std::string_view octets) {
 }
 
 void RelaySession::remember(std::string_view octets) {
+  static_assert(net::Stream::kSeen >= std::tuple_size_v<decltype(tail_)>, "the end of a run is remembered");
   const auto last = octets.substr(octets.size() - std::min(octets.size(), tail_.size()));
   const size_t kept = std::min(tail_size_, tail_.size() - last.size());
   std::memmove(tail_.data(), tail_.data() + tail_size_ - kept, kept);
@@ -96,8 +105,19 @@ void RelaySession::on_client_drained() noexcept {
 
 void RelaySession::on_data(std::string_view chunk) noexcept {
   if (finishing_) return;
-  if (const auto& server = seat_.connection->server) server->health.heard(client_.host().scheduler().now());
+  heard();
   to_client(chunk);
+}
+
+void RelaySession::on_spliced(size_t) noexcept {
+  heard();
+  // The client is in the middle of something until the end of the run is seen.
+  tail_[0] = '?';
+  tail_size_ = 1;
+}
+
+void RelaySession::heard() {
+  if (server_) server_->health.heard(client_.host().scheduler().now());
 }
 
 void RelaySession::on_eof() noexcept {

@@ -24,9 +24,12 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
 
  private:
   void on_data(std::string_view chunk) noexcept override;
+  void on_spliced(size_t octets) noexcept override;
   void on_eof() noexcept override;
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override;
+  void begin();
+  void heard();
   void to_client(std::string_view octets);
   void to_backend(std::string_view octets);
   void remember(std::string_view octets);
@@ -35,6 +38,8 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   ClientSession& client_;
   Seat seat_;
   std::string tag_;
+  backend::ConnectionLimit::Permit permit_;
+  std::shared_ptr<backend::BackendServers::Server> server_;
   std::unique_ptr<net::Stream> backend_;
   async::Event ended_;
   async::Event backend_closed_;
