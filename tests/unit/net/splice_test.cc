@@ -49,8 +49,8 @@ struct Relay {
     auto [right_end, right_far] = pair();
     left_peer = std::move(left_far);
     right_peer = std::move(right_far);
-    left = TcpStream::adopt(loop, left_end.release(), kind, Side::kClient, Millis(0));
-    right = TcpStream::adopt(loop, right_end.release(), kind, Side::kBackend, Millis(0));
+    left = TcpStream::adopt(loop, left_end.release(), kind, Side::kClient, PeerFacts());
+    right = TcpStream::adopt(loop, right_end.release(), kind, Side::kBackend, PeerFacts());
     from_left.own = left.get();
     from_right.own = right.get();
     EventLoop::Turn turn(loop);
