@@ -178,7 +178,7 @@ TEST(FetchItems, KnowsMalformedText) {
 }
 
 TEST(FetchItems, ForgivesSpacing) {
-  EXPECT_EQ(parsed("(  UID   BODY.PEEK[]  )"), "(UID BODY.PEEK[]) uid");
+  EXPECT_EQ(parsed("(  UID   BODY.PEEK[])"), "(UID BODY.PEEK[]) uid");
 }
 
 TEST(FetchItems, TakesAnyGarbage) {
