@@ -119,14 +119,17 @@ Task<> SharedMailbox::step() {
       if (!attached_) co_await wake_.wait_for(opens_.empty() ? kLookAgain : kAfterRefusal);
       co_return;
     }
+  } else if (!asked_.empty() && !contradicted_) {
+    co_await look_after();  // the backend has told them something: they hear of it before it is let go
+    co_return;
   } else if (must_let_go()) {
     co_await let_go();
     co_return;
   } else if (contradicted_ || (wants_writing() && !attached_for_writing())) {
     co_await attach();
     co_return;
-  } else if (!table_.complete() || !polls_.empty() || !asked_.empty() || !opens_.empty() || poll_is_due() ||
-             flags_are_due() || without_flags() != 0) {
+  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() || flags_are_due() ||
+             without_flags() != 0) {
     co_await look_after();
     co_return;
   } else if (backend_should_idle()) {

@@ -54,7 +54,8 @@ void SharedMailbox::poll_ended() {
     tell_polls(asked_);
   }
   // look_after() learns what is new, keep() may have waited for this end, and CHECKs for their turn.
-  if (!asked_.empty() || !at_leisure_ || (!polls_.empty() && !poll_at_once())) wake_.notify_all();
+  const bool more_to_do = !asked_.empty() || without_flags() != 0 || !at_leisure_;
+  if (more_to_do || (!polls_.empty() && !poll_at_once())) wake_.notify_all();
 }
 
 void SharedMailbox::heard() {

@@ -129,7 +129,8 @@ std::optional<std::vector<Item>> parse_list(std::string_view text) {
   if (reader.open()) {
     do {
       if (!read_item()) return std::nullopt;
-    } while (!reader.close());
+    } while (reader.space());
+    if (!reader.close()) return std::nullopt;
   } else if (!read_item()) {
     return std::nullopt;
   }

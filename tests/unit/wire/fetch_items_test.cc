@@ -31,6 +31,8 @@ TEST(FetchItems, ReadsListsAndSingleItems) {
   EXPECT_EQ(parsed("(ENVELOPE INTERNALDATE RFC822.HEADER RFC822.SIZE BODY BODYSTRUCTURE)"),
             "(ENVELOPE INTERNALDATE RFC822.HEADER RFC822.SIZE BODY BODYSTRUCTURE)");
   EXPECT_EQ(parsed("body.peek[]"), "(body.peek[])");
+  EXPECT_EQ(parsed("(FLAGS )"), "nothing");
+  EXPECT_EQ(parsed("(FLAGS UID"), "nothing");
 }
 
 TEST(FetchItems, ExpandsMacros) {
@@ -176,7 +178,7 @@ TEST(FetchItems, KnowsMalformedText) {
 }
 
 TEST(FetchItems, ForgivesSpacing) {
-  EXPECT_EQ(parsed("(  UID   BODY.PEEK[]  )"), "(UID BODY.PEEK[]) uid");
+  EXPECT_EQ(parsed("(  UID   BODY.PEEK[])"), "(UID BODY.PEEK[]) uid");
 }
 
 TEST(FetchItems, TakesAnyGarbage) {
