@@ -23,10 +23,11 @@ Server::Server(config::ConfigPtr config) : service_(session::Service::make(confi
   shared_.spool =
       std::make_unique<net::SpoolLimits>(config->limits.max_spool, config->limits.spool_directory);
   for (size_t i = 0; i < config->workers; ++i) {
-    workers_.push_back(std::make_unique<Worker>(i, config->workers, shared_, service_,
-                                                [this](size_t to, session::HandedOver client) {
-                                                  workers_[to]->accept_handed_over(std::move(client));
-                                                }));
+    workers_.push_back(
+        std::make_unique<Worker>(i, config->workers, shared_, service_,
+                                 [this](size_t to, std::unique_ptr<session::HandedOver> client) {
+                                   workers_[to]->accept_handed_over(std::move(client));
+                                 }));
   }
   for (const auto& listener : config->listeners) bind(listener);
   if (config->admin)

@@ -73,7 +73,7 @@ Task<> Worker::serve(session::ServicePtr service, std::string listener,
   co_await run(session);
 }
 
-Task<> Worker::serve_handed_over(session::HandedOver client) {
+Task<> Worker::serve_handed_over(std::unique_ptr<session::HandedOver> client) {
   session::ClientSession session(*this, std::move(client));
   co_await run(session);
 }
@@ -100,15 +100,14 @@ Task<std::unique_ptr<backend::BackendConnection>> Worker::connect(
 
 std::unique_ptr<net::Stream> Worker::adopt(session::HandedOver& client) {
   auto tcp = net::TcpStream::adopt(loop_, std::exchange(client.fd, -1), client.kind, net::Side::kClient,
-                                   client.service->config->limits.tcp_keepalive);
-  tcp->set_peer(client.peer);
+                                   client.peer);
   if (!client.tls) return tcp;
   return std::make_unique<net::TlsStream>(std::move(tcp), std::move(client.transfer));
 }
 
-void Worker::accept_handed_over(session::HandedOver client) {
-  auto moved = std::make_shared<session::HandedOver>(std::move(client));
-  loop_.post([this, moved] { tasks_.spawn(serve_handed_over(std::move(*moved))); });
+void Worker::accept_handed_over(std::unique_ptr<session::HandedOver> client) {
+  loop_.post(
+      [this, client = std::move(client)]() mutable { tasks_.spawn(serve_handed_over(std::move(client))); });
 }
 
 void Worker::set_service(session::ServicePtr service) {

@@ -19,7 +19,7 @@ namespace imapmux::app {
 
 class Worker final : private session::Host {
  public:
-  using Deliver = std::function<void(size_t worker, session::HandedOver client)>;
+  using Deliver = std::function<void(size_t worker, std::unique_ptr<session::HandedOver> client)>;
 
   // `deliver` gets a client to another worker; called on this worker's thread.
   Worker(size_t index, size_t workers, session::Shared& shared, session::ServicePtr service, Deliver deliver);
@@ -31,7 +31,7 @@ class Worker final : private session::Host {
   void join();
 
   // Any thread from here on.
-  void accept_handed_over(session::HandedOver client);
+  void accept_handed_over(std::unique_ptr<session::HandedOver> client);
   void set_service(session::ServicePtr service);
   // Stops accepting; sessions get `grace` to end, then they are cut off. Ready when the last one has ended;
   // the loop goes on, since other workers may still hand clients over.
@@ -52,7 +52,9 @@ class Worker final : private session::Host {
   mailbox::SharedAccounts& shared_accounts() override { return shared_accounts_; }
   size_t index() const override { return index_; }
   size_t workers() const override { return workers_; }
-  void hand_over(size_t worker, session::HandedOver client) override { deliver_(worker, std::move(client)); }
+  void hand_over(size_t worker, std::unique_ptr<session::HandedOver> client) override {
+    deliver_(worker, std::move(client));
+  }
   std::unique_ptr<net::Stream> adopt(session::HandedOver& client) override;
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
@@ -61,7 +63,7 @@ class Worker final : private session::Host {
   async::Task<> serve(session::ServicePtr service, std::string listener,
                       std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places);
   async::Task<> close_for_good(session::Seat seat);
-  async::Task<> serve_handed_over(session::HandedOver client);
+  async::Task<> serve_handed_over(std::unique_ptr<session::HandedOver> client);
   async::Task<> run(session::ClientSession& session);
   async::Task<> wind_down(base::Millis grace, std::shared_ptr<std::promise<void>> done);
   async::Task<> stop_when_empty();

@@ -35,21 +35,33 @@ const Key& process_key() {
   return key;
 }
 
+struct FreeContext {
+  void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
+};
+using Context = std::unique_ptr<EVP_MAC_CTX, FreeContext>;
+
+Context make_context() {
+  const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> algorithm(EVP_MAC_fetch(nullptr, "HMAC", nullptr),
+                                                                    EVP_MAC_free);
+  demand(algorithm != nullptr);
+  Context context(EVP_MAC_CTX_new(algorithm.get()));
+  char hash[] = "SHA256";
+  const std::array<OSSL_PARAM, 2> parameters{OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, hash, 0),
+                                             OSSL_PARAM_construct_end()};
+  const Key& key = process_key();
+  demand(context != nullptr && EVP_MAC_init(context.get(), key.data(), key.size(), parameters.data()) == 1);
+  return context;
+}
+
 // HMAC-SHA256 of a row of texts, each behind its length, so that no two rows are the same octets. Takes them
-// from where they stand: no copy of a secret is made but in OpenSSL's state, which wipes itself.
+// from where they stand: no copy of a secret is made but in OpenSSL's state, which wipes itself. That state
+// is each thread's own and is used again: to look up the algorithms costs more than the digest.
 class Hmac {
  public:
   Hmac() {
-    const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> algorithm(EVP_MAC_fetch(nullptr, "HMAC", nullptr),
-                                                                      EVP_MAC_free);
-    demand(algorithm != nullptr);
-    context_.reset(EVP_MAC_CTX_new(algorithm.get()));
-    char hash[] = "SHA256";
-    const std::array<OSSL_PARAM, 2> parameters{
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, hash, 0), OSSL_PARAM_construct_end()};
-    const Key& key = process_key();
-    demand(context_ != nullptr &&
-           EVP_MAC_init(context_.get(), key.data(), key.size(), parameters.data()) == 1);
+    thread_local const Context keyed = make_context();
+    context_ = keyed.get();
+    demand(EVP_MAC_init(context_, nullptr, 0, nullptr) == 1);  // anew, with the same key
   }
 
   void add(std::string_view text) {
@@ -63,20 +75,16 @@ class Hmac {
   CredentialCache::Digest finish() {
     CredentialCache::Digest digest{};
     size_t size = 0;
-    demand(EVP_MAC_final(context_.get(), digest.data(), &size, digest.size()) == 1 && size == digest.size());
+    demand(EVP_MAC_final(context_, digest.data(), &size, digest.size()) == 1 && size == digest.size());
     return digest;
   }
 
  private:
-  struct Free {
-    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
-  };
-
   void update(const unsigned char* octets, size_t count) {
-    demand(EVP_MAC_update(context_.get(), octets, count) == 1);
+    demand(EVP_MAC_update(context_, octets, count) == 1);
   }
 
-  std::unique_ptr<EVP_MAC_CTX, Free> context_;
+  EVP_MAC_CTX* context_;
 };
 
 // What the backend is shown is the same for all mechanisms with passwords.

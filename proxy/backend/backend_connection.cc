@@ -148,14 +148,21 @@ std::string BackendConnection::next_tag() {
 }
 
 void BackendConnection::send(const std::string& tag, std::string_view octets, Completion& completion) {
-  in_flight_.push_back({tag, &completion});
+  if (expect(tag, completion)) stream_->write(octets);
+}
+
+void BackendConnection::send_line(const std::string& tag, std::string_view text, Completion& completion) {
+  if (expect(tag, completion)) stream_->write_all({tag, " ", text, "\r\n"});
+}
+
+bool BackendConnection::expect(const std::string& tag, Completion& completion) {
   if (lost_) {
-    in_flight_.pop_back();
     completion.on_lost(lost_reason_);
-    return;
+    return false;
   }
-  stream_->write(octets);
+  in_flight_.push_back({tag, &completion});
   watch();
+  return true;
 }
 
 void BackendConnection::send_more(std::string_view octets) {
@@ -218,7 +225,7 @@ void BackendConnection::expect_answers() {
 }
 
 wire::LiteralForm BackendConnection::literal_form() const {
-  return capabilities_.has("LITERAL+") ? wire::LiteralForm::kPlus : wire::LiteralForm::kSynchronising;
+  return capabilities_.literal_plus() ? wire::LiteralForm::kPlus : wire::LiteralForm::kSynchronising;
 }
 
 void BackendConnection::go_on() {
@@ -351,7 +358,6 @@ void BackendConnection::dispatch_tagged(const Response& response) {
   Completion* completion = found->completion;
   in_flight_.erase(found);
   if (in_flight_.empty()) {
-    timer_.stop();
     continuations_ = 0;
     if (stop_after_answer_) stopped_ = true;
   }
@@ -414,9 +420,10 @@ void BackendConnection::fail(const std::string& reason) {
 }
 
 void BackendConnection::watch() {
-  if (silent_ || in_flight_.empty() || timer_.active()) return;
-  last_heard_ = scheduler_.now();
-  timer_.start(command_timeout_);
+  if (silent_ || in_flight_.empty()) return;
+  if (in_flight_.size() == 1) last_heard_ = scheduler_.now();
+  // It is not stopped between commands, which would cost more than to look once too often.
+  if (!timer_.active()) timer_.start(command_timeout_);
 }
 
 void BackendConnection::timed_out() {

@@ -120,6 +120,8 @@ class BackendConnection final : private net::StreamHandler {
   // next_tag().
   std::string next_tag();
   void send(const std::string& tag, std::string_view octets, Completion& completion);
+  // A command in one line: "tag text".
+  void send_line(const std::string& tag, std::string_view text, Completion& completion);
   // Octets of the command that was sent last: more pieces, literals.
   void send_more(std::string_view octets);
   // Waits for "+", or until the command with this tag was answered instead.
@@ -186,6 +188,7 @@ class BackendConnection final : private net::StreamHandler {
   void dispatch_tagged(const wire::Response& response);
   void dispatch_untagged(const wire::Response& response);
   void fail(const std::string& reason);
+  bool expect(const std::string& tag, Completion& completion);
   void watch();
   void timed_out();
   base::Millis left_until(base::Instant deadline) const;

@@ -6,9 +6,10 @@
 
 namespace imapmux::base {
 
-bool equals_ignore_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower(x) == to_lower(y); });
+bool same_ignoring_case(const char* a, const char* b, size_t size) {
+  for (size_t i = 0; i < size; ++i)
+    if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i])) return false;
+  return true;
 }
 
 bool starts_with_ignore_case(std::string_view text, std::string_view prefix) {

@@ -116,12 +116,14 @@ Millis SharedAccount::linger() const {
 Task<> SharedAccount::live() {
   while (!closing_) {
     if (needed()) {
-      co_await changed_.wait();
+      co_await alone_.wait();
       continue;
     }
     const auto until = workplace_.scheduler().now() + linger();
+    lingering_ = true;
     while (!closing_ && !needed() && workplace_.scheduler().now() < until)
-      co_await changed_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
+      co_await alone_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
+    lingering_ = false;
     if (!needed()) break;
   }
   const Millis busy = closing_ ? kLogoutLimit : kBusyLimit;

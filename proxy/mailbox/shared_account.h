@@ -142,7 +142,10 @@ class SharedAccount final : private SharedConnection::Owner,
   void set_subscribing(bool subscribing);
   // Notified with what connection_for() and others wait for.
   async::WaitList& changes() { return changed_; }
-  void changed() { changed_.notify_all(); }
+  void changed() {
+    changed_.notify_all();
+    if (closing_ || lingering_ || !needed()) alone_.notify_all();
+  }
 
   const backend::Capabilities& capabilities() const { return capabilities_; }
   const config::Backend& config() const { return servers_->config(); }
@@ -232,6 +235,8 @@ class SharedAccount final : private SharedConnection::Owner,
   bool subscribing_ = false;
   bool closing_ = false;
   async::WaitList changed_;
+  async::WaitList alone_;  // of live()
+  bool lingering_ = false;
   async::TaskScope tasks_;
   async::TaskScope openings_under_way_;
 };

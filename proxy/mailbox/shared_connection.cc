@@ -203,6 +203,15 @@ void SharedConnection::send(Party& party, const std::string& tag, std::vector<st
   owner_.tasks().spawn(ship(shared_from_this(), tag, std::move(rest)));
 }
 
+void SharedConnection::send_line(Party& party, const std::string& tag, std::string_view text,
+                                 backend::Completion& completion) {
+  if (lost()) {
+    completion.on_lost(lost_reason());
+    return;
+  }
+  connection_->send_line(tag, text, take_off(party, completion));
+}
+
 Task<TaggedReply> SharedConnection::run(Party& party, std::string text, std::shared_ptr<void> held) {
   if (lost()) throw net::ConnectionLost(net::Side::kBackend, lost_reason());
   const auto tag = next_tag();

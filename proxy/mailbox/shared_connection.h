@@ -116,6 +116,9 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   // `pieces`: see wire::write_command(). With more than one, nothing else may be sent before it is answered.
   void send(Party& party, const std::string& tag, std::vector<std::string> pieces,
             backend::Completion& completion);
+  // The same for a command in one line (see wire::is_plain()), without tag and line end.
+  void send_line(Party& party, const std::string& tag, std::string_view text,
+                 backend::Completion& completion);
   // Runs one command (without tag and line end) and waits for its end; untagged answers go to the party.
   // Throws net::ConnectionLost. Who is cancelled while he waits leaves the command to come to its end; `held`
   // (leases, say) lasts until then.

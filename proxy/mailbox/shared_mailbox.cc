@@ -12,7 +12,6 @@ using async::Task;
 using base::Millis;
 
 constexpr Millis kQuietBeforeIdle{500};
-constexpr Millis kPatienceOfPolls{1'000};
 constexpr Millis kAfterRefusal{20};
 constexpr Millis kLookAgain{100};
 constexpr Millis kShortIdle{60'000};  // a server that ends IDLE sooner does not want it
@@ -32,6 +31,17 @@ class TellAll {
  private:
   List& list_;
   Tell tell_;
+};
+
+class Leisure {
+ public:
+  explicit Leisure(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Leisure() { flag_ = false; }
+  Leisure(const Leisure&) = delete;
+  Leisure& operator=(const Leisure&) = delete;
+
+ private:
+  bool& flag_;
 };
 
 }  // namespace
@@ -81,6 +91,7 @@ Task<> SharedMailbox::keep() {
   account_.workplace().suspects().closed(holder_);
   tell_openings("NO [UNAVAILABLE] The proxy is shutting down");
   tell_polls(polls_);
+  tell_polls(asked_);
   changed_.notify_all();
 }
 
@@ -97,6 +108,10 @@ void SharedMailbox::give_connection() {
 
 // One thing at a time, the most urgent first.
 Task<> SharedMailbox::step() {
+  if (poll_end_.under_way()) {
+    co_await wake_.wait();
+    co_return;
+  }
   if (!attached_) {
     if (!set_aside() && wanted()) {
       co_await attach();
@@ -110,14 +125,15 @@ Task<> SharedMailbox::step() {
   } else if (contradicted_ || (wants_writing() && !attached_for_writing())) {
     co_await attach();
     co_return;
-  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() || flags_are_due() ||
-             without_flags() != 0) {
+  } else if (!table_.complete() || !polls_.empty() || !asked_.empty() || !opens_.empty() || poll_is_due() ||
+             flags_are_due() || without_flags() != 0) {
     co_await look_after();
     co_return;
   } else if (backend_should_idle()) {
     co_await idle_on_backend();
     co_return;
   }
+  const Leisure leisure(at_leisure_);
   co_await wake_.wait_for(until_next_step());
 }
 
@@ -275,12 +291,15 @@ Task<> SharedMailbox::look_after() {
     if (polling.kind == Poll::kCheck) kind = Poll::kCheck;
     polls.push_back(polling);
   });
+  const bool polled = !polls.empty();
+  asked_.for_each([&](Polling& polling) { polls.push_back(polling); });
   opens_.for_each([&](Opening& opening) {
     if (opening.wanted != Wanted::kSelected || attached_for_writing()) opens.push_back(opening);
   });
   // Where the connection is lost in the middle, they wait for the next one.
   const TellAll undecided(opens, [this](Opening& opening) { opens_.push_back(opening); });
-  if (!polls.empty() || !opens.empty() || poll_is_due()) {
+  if (polled || !opens.empty() || poll_is_due()) {
+    ++polls_begun_;
     if (for_writing || (table_.exists() == 0 && kind == Poll::kNoop)) {
       // UW never tells of the first message of an INBOX that had no file when it was selected.
       bool open = true;
@@ -289,10 +308,10 @@ Task<> SharedMailbox::look_after() {
     } else {
       co_await connection->run(*this, std::string(kind == Poll::kCheck ? "CHECK" : "NOOP"));
     }
-    last_visit_ = last_heard_ = now();
-    visit_pause_ = Millis(0);
+    heard();
   }
   co_await learn_what_is_new(connection);
+  if (table_.complete()) polls_answered_ = polls_begun_;
   if (flags_are_due()) co_await read_flags_again(connection);
   if (polls.empty() && opens.empty()) co_await read_missing_flags(connection);
   if (attached()) opens.for_each([](Opening& opening) { opening.decide(std::nullopt); });
@@ -487,19 +506,6 @@ void SharedMailbox::end_idle(Viewer& viewer) {
 
 bool SharedMailbox::alone(const Viewer& viewer) const {
   return viewers_.size() == (viewer.linked() ? 1 : 0);
-}
-
-Task<> SharedMailbox::poll(Poll kind) {
-  Polling polling(kind);
-  polls_.push_back(polling);
-  wake_.notify_all();
-  if (!attached_) {
-    polling.has_limit = true;
-    co_await polling.done.wait_for(kPatienceOfPolls);
-    polling.has_limit = false;
-    if (!polling.linked() || !attached_) co_return;
-  }
-  co_await polling.done.wait();
 }
 
 Task<> SharedMailbox::complete() {

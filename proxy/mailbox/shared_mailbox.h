@@ -76,6 +76,10 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // is attached, if that is done within a second.
   enum class Poll : uint8_t { kNoop, kCheck };
   async::Task<> poll(Poll kind);
+  // How many were begun so far; and whether one that began since then has been answered: then it has told
+  // what was asked for at that time.
+  uint64_t polls_begun() const { return polls_begun_; }
+  bool polled_since(uint64_t begun) const { return attached() && polls_answered_ > begun; }
   // Waits until all UIDs are known that a view may need.
   async::Task<> complete();
   // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
@@ -175,6 +179,7 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // Up to here UIDs and flags are read together; beyond, the UIDs alone come first and the flags behind the
   // SELECT.
   static constexpr uint32_t kFewMessages = 2'000;
+  static constexpr base::Millis kPatienceOfPolls{1'000};
 
   // Who waits for open(), or for ready(): as the views need it.
   enum class Wanted : uint8_t { kSelected, kExamined, kAttached };
@@ -203,6 +208,28 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
     bool has_limit = false;  // it waits for the mailbox to be attached, but not for long
     async::Event done;
   };
+  // The tagged end of a NOOP that poll_at_once() has sent.
+  class PollEnd final : public backend::Completion {
+   public:
+    explicit PollEnd(SharedMailbox& of) : of_(of) {}
+    ~PollEnd();
+    PollEnd(const PollEnd&) = delete;
+    PollEnd& operator=(const PollEnd&) = delete;
+    void expect(std::shared_ptr<SharedConnection> connection);
+    bool under_way() const { return connection_ != nullptr; }
+
+   private:
+    void on_tagged(const wire::Response& response) noexcept override;
+    void on_lost(const std::string& reason) noexcept override;
+    SharedMailbox& of_;
+    std::shared_ptr<SharedConnection> connection_;
+  };
+  // shared_mailbox_poll.cc
+  bool may_poll_at_once();
+  bool poll_at_once();
+  void poll_ended();
+  void heard();
+
   // shared_mailbox.cc
   async::Task<Refusal> wait_for(Wanted wanted, async::WaitList& nudges, std::function<bool()> give_up);
   async::Task<> step();
@@ -355,6 +382,12 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   Viewers viewers_;
   base::IntrusiveList<Opening> opens_;
   base::IntrusiveList<Polling> polls_;
+  base::IntrusiveList<Polling>
+      asked_;  // the backend is being asked for them by poll_at_once(), or has answered
+  uint64_t polls_begun_ = 0;
+  uint64_t polls_answered_ = 0;
+  PollEnd poll_end_{*this};
+  bool at_leisure_ = false;  // keep() waits for something to do
   async::WaitList wake_;     // of keep()
   async::WaitList changed_;  // suspended, complete
   base::Instant alone_since_{};

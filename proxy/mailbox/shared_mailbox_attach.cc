@@ -364,6 +364,7 @@ void SharedMailbox::suspended(Flags flags) {
   polls_.for_each([](Polling& polling) {
     if (!polling.has_limit) polling.answered();
   });
+  tell_polls(asked_);
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();
@@ -387,6 +388,7 @@ void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   // The proxy does not fight with a session outside it, which may have severed this one.
   visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));
   tell_polls(polls_);
+  tell_polls(asked_);
   last_visit_ = now();
   wake_.notify_all();
   changed_.notify_all();

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "net/socket.h"
+#include "net/socket_options.h"
 
 namespace imapmux::net {
 namespace {
@@ -114,7 +115,8 @@ struct CloseSocket {
 };
 
 void start_connect(TcpStream::Socket& socket, Attempt& attempt, const sockaddr_storage& address,
-                   const std::optional<base::IpAddress>& source) {
+                   const ConnectOptions& options) {
+  const auto& source = options.source;
   const auto on_connect = [](uv_connect_t* request, int status) noexcept {
     finish(static_cast<Attempt*>(request->data), status);
   };
@@ -139,6 +141,9 @@ void start_connect(TcpStream::Socket& socket, Attempt& attempt, const sockaddr_s
     attempt.finished = true;
     fail(status);
   }
+  uv_os_fd_t fd = -1;
+  if (uv_fileno(&socket.handle, &fd) == 0) set_tcp_options(fd, options.keepalive);
+  socket.start_reading();  // which will be wanted: asking for it later is one system call more
 }
 
 void start_connect(TcpStream::Socket& socket, Attempt& attempt, const std::string& path) {
@@ -161,14 +166,15 @@ Task<std::unique_ptr<TcpStream>> attempt_one(EventLoop& loop, const base::Endpoi
   std::unique_ptr<TcpStream::Socket, CloseSocket> socket(TcpStream::Socket::make(loop, kind));
   Owned<Attempt> attempt(new Attempt{.request = {}, .loop = loop, .done = {}});
   if (address) {
-    start_connect(*socket, *attempt, *address, options.source);
+    start_connect(*socket, *attempt, *address, options);
   } else {
     start_connect(*socket, *attempt, endpoint.path);
   }
   auto result = co_await attempt->done.wait_for(limit);
   if (result == async::WaitResult::kTimeout) throw ConnectionLost(Side::kBackend, "connecting took too long");
   if (attempt->status != 0) fail(attempt->status);
-  co_return std::make_unique<TcpStream>(loop, socket.release(), kind, Side::kBackend, options.keepalive);
+  auto peer = address ? peer_at(*address) : PeerFacts{};
+  co_return std::make_unique<TcpStream>(loop, socket.release(), kind, Side::kBackend, std::move(peer));
 }
 
 }  // namespace

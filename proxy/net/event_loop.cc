@@ -124,8 +124,8 @@ void EventLoop::arm_timer() {
 }
 
 void EventLoop::wipe_buffers() {
-  explicit_bzero(read_buffer_.get(), kReadBuffer);
-  explicit_bzero(plain_buffer_.get(), kPlainBuffer);
+  explicit_bzero(read_buffer_.get(), std::exchange(read_filled_, 0));
+  explicit_bzero(plain_buffer_.get(), std::exchange(plain_filled_, 0));
 }
 
 std::string EventLoop::take_buffer() {

@@ -68,12 +68,14 @@ class EventLoop final : public async::Scheduler {
   // Some of them still have octets that the kernel has not taken.
   bool lingers_with_unsent() const;
   void add_lingering(Lingering& socket) { lingering_.push_back(socket); }
-  // One chunk at a time: valid until the next wait.
+  // One chunk at a time: valid until the next wait. Who fills one says how far.
   char* read_buffer() { return read_buffer_.get(); }
   char* plain_buffer() { return plain_buffer_.get(); }
-  // Buffers for output that go round, so that an idle stream holds none.
+  void filled_read_buffer(size_t size) { read_filled_ = std::max(read_filled_, size); }
+  void filled_plain_buffer(size_t size) { plain_filled_ = std::max(plain_filled_, size); }
   // Passwords have passed through the read buffers; from a task only, when no callback is using them.
   void wipe_buffers();
+  // Buffers for output that go round, so that an idle stream holds none.
   std::string take_buffer();
   void give_buffer(std::string buffer);
 
@@ -92,6 +94,8 @@ class EventLoop final : public async::Scheduler {
   base::IntrusiveList<Lingering> lingering_;
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<char[]> plain_buffer_;
+  size_t read_filled_ = 0;  // since they were wiped
+  size_t plain_filled_ = 0;
   std::vector<std::string> spare_buffers_;
 
   std::mutex mutex_;

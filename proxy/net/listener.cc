@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "base/log.h"
+#include "net/socket_options.h"
 
 namespace imapmux::net {
 namespace {
@@ -105,14 +106,10 @@ uint16_t bound_port(int fd) {
 }
 
 Listener::Listener(EventLoop& loop, int fd, SocketKind kind, base::Millis keepalive, Accept accept)
-    : loop_(loop),
-      fd_(fd),
-      kind_(kind),
-      keepalive_(keepalive),
-      accept_(std::move(accept)),
-      resume_(loop, [this] { listen(); }) {
+    : loop_(loop), fd_(fd), kind_(kind), accept_(std::move(accept)), resume_(loop, [this] { listen(); }) {
   Descriptor owned(fd);
   if (::listen(fd, kBacklog) != 0) throw std::runtime_error(std::string("can't listen: ") + strerror(errno));
+  if (kind == SocketKind::kTcp) set_tcp_options(fd, keepalive);
   auto poll = std::make_unique<uv_poll_t>();
   const int status = uv_poll_init(loop.uv(), poll.get(), fd);
   if (status != 0) throw std::runtime_error(std::string("can't listen: ") + uv_strerror(status));
@@ -138,7 +135,9 @@ void Listener::listen() {
 
 void Listener::accept_waiting() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    const int client = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int client = accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (client < 0) {
       const int error = errno;
       if (error == EINTR || error == ECONNABORTED) continue;
@@ -148,7 +147,7 @@ void Listener::accept_waiting() {
     short_ = false;
     std::unique_ptr<TcpStream> stream;
     try {
-      stream = TcpStream::adopt(loop_, client, kind_, Side::kClient, keepalive_);
+      stream = TcpStream::adopt(loop_, client, kind_, Side::kClient, peer_at(peer));
     } catch (const ConnectionLost& problem) {
       base::log::warn("accepting failed: {}", problem.what());
     }

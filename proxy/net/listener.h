@@ -25,7 +25,8 @@ class Listener {
   static constexpr int kBacklog = 4096;
   using Accept = std::function<void(std::unique_ptr<TcpStream>)>;
 
-  // Takes over `fd`. Throws std::runtime_error. `accept` must not destroy the listener.
+  // Takes over `fd`. Throws std::runtime_error. `keepalive`: see socket_options.h. `accept` must not destroy
+  // the listener.
   Listener(EventLoop& loop, int fd, SocketKind kind, base::Millis keepalive, Accept accept);
   ~Listener();
   Listener(const Listener&) = delete;
@@ -40,7 +41,6 @@ class Listener {
   int fd_;
   uv_poll_t* poll_ = nullptr;
   SocketKind kind_;
-  base::Millis keepalive_;
   Accept accept_;
   async::Timer resume_;
   bool short_ = false;  // of descriptors or memory, and logged

@@ -1,6 +1,8 @@
 // The heap-allocated libuv handle behind TcpStream; for net's own files only.
 #pragma once
 
+#include <limits>
+
 #include "net/tcp_stream.h"
 
 namespace imapmux::net {
@@ -15,24 +17,29 @@ struct TcpStream::Socket final : Lingering {
   };
   EventLoop& loop;
   TcpStream* owner = nullptr;
-  std::optional<async::Timer> linger_limit;
+  bool reading = false;
+  std::unique_ptr<async::Timer> linger_limit;
 
   // AF_UNSPEC for TCP without a socket yet.
   static Socket* make(EventLoop& loop, SocketKind kind);
   void close();  // frees itself later
   void close_now() override { close(); }
   bool has_unsent() const override { return !all_sent_; }
-  // Sends `rest`, then shuts down and reads on until the peer has closed, at most 2 s after the peer has
-  // taken something: closing a socket that has unread octets resets it, and the peer would lose our last
-  // words.
+  // What comes goes to the owner. Idempotent; also while it connects.
+  void start_reading();
+  void stop_reading();
+  // Sends `rest`, then shuts down and reads on until the peer has closed, or has taken nothing between two
+  // looks: closing a socket that has unread octets resets it, and the peer would lose our last words.
   void linger(std::string rest);
   // Shuts our side down behind what is queued.
   void shut_down();
 
  private:
   void close_if_done();
-  size_t untaken();  // octets that the peer has not taken yet, ours and the kernel's
-  size_t left_ = 0;  // untaken when the limit was started
+  void look_whether_taken();
+  void ended(ssize_t status);  // while it lingers
+  size_t untaken();            // octets that the peer has not taken yet, ours and the kernel's
+  size_t left_ = std::numeric_limits<size_t>::max();  // untaken at the last look
   bool shutting_down_ = false;
   bool all_sent_ = false;    // and shut down
   bool peer_ended_ = false;  // has shut down its side

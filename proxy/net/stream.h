@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -73,6 +74,10 @@ class Stream {
   virtual void stop_reading() = 0;
   // Gathered, and sent at the end of the loop's turn. After the connection is lost: dropped.
   virtual void write(std::string_view octets) = 0;
+  // The same, of several pieces.
+  virtual void write_all(std::initializer_list<std::string_view> pieces) {
+    for (const auto piece : pieces) write(piece);
+  }
   // Sent at once if nothing is waiting: for relays, where a turn writes once.
   virtual void write_through(std::string_view octets) = 0;
   // Half-closes behind what was written: the peer sees the end, and may still send.

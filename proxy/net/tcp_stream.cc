@@ -15,31 +15,7 @@
 namespace imapmux::net {
 namespace {
 
-constexpr base::Millis kLingerLimit{2'000};
-
-// The peer of a connected socket; empty for unix sockets.
-PeerFacts peer_of(const uv_tcp_t* tcp) {
-  PeerFacts facts;
-  sockaddr_storage storage{};
-  int size = sizeof storage;
-  if (uv_tcp_getpeername(tcp, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
-    facts.address.emplace();  // gone already; "::" rather than nothing, which would make it a local one
-    return facts;
-  }
-  std::array<uint8_t, 16> bytes{};
-  if (storage.ss_family == AF_INET) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
-    bytes[10] = bytes[11] = 0xff;
-    std::memcpy(&bytes[12], &v4->sin_addr, 4);
-    facts.port = ntohs(v4->sin_port);
-  } else {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&storage);
-    std::memcpy(bytes.data(), &v6->sin6_addr, 16);
-    facts.port = ntohs(v6->sin6_port);
-  }
-  facts.address = base::IpAddress::from_bytes(bytes);
-  return facts;
-}
+constexpr base::Millis kLingerLook{2'000};
 
 }  // namespace
 
@@ -68,22 +44,49 @@ void TcpStream::Socket::close() {
   uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
 }
 
+void TcpStream::Socket::start_reading() {
+  if (reading) return;
+  reading = true;
+  const int status = uv_read_start(
+      &stream,
+      [](uv_handle_t* of, size_t, uv_buf_t* buffer) {
+        *buffer = uv_buf_init(static_cast<Socket*>(of->data)->loop.read_buffer(), EventLoop::kReadBuffer);
+      },
+      [](uv_stream_t* of, ssize_t size, const uv_buf_t* buffer) noexcept {
+        if (size == 0) return;
+        auto* self = static_cast<Socket*>(of->data);
+        EventLoop::Turn turn(self->loop);
+        if (size < 0) {
+          self->stop_reading();
+        } else {
+          self->loop.filled_read_buffer(static_cast<size_t>(size));
+        }
+        if (self->owner) {
+          self->owner->read_done(size, buffer->base);
+        } else if (size < 0) {
+          self->ended(size);
+        }
+      });
+  if (status == 0) return;
+  reading = false;
+  if (owner) {
+    owner->fail(uv_strerror(status));
+  } else {
+    close();
+  }
+}
+
+void TcpStream::Socket::stop_reading() {
+  if (!reading) return;
+  reading = false;
+  uv_read_stop(&stream);
+}
+
 void TcpStream::Socket::linger(std::string rest) {
   owner = nullptr;
   loop.add_lingering(*this);
-  // Its callback destroys the timer, which a callback must not: so it only makes libuv close the handle.
-  linger_limit.emplace(loop, [this] {
-    if (uv_is_closing(&handle)) return;
-    const size_t left = untaken();
-    if (left < left_) {
-      left_ = left;
-      linger_limit->start(kLingerLimit);
-      return;
-    }
-    unlink();
-    uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
-  });
-  linger_limit->start(kLingerLimit);
+  linger_limit = std::make_unique<async::Timer>(loop, [this] { look_whether_taken(); });
+  linger_limit->start(kLingerLook);
   if (!rest.empty()) {
     auto* write = new WriteRequest{{}, std::move(rest)};
     write->request.data = write;
@@ -97,27 +100,30 @@ void TcpStream::Socket::linger(std::string rest) {
       return;
     }
   }
-  left_ = untaken();
   shut_down();
-  uv_read_stop(&stream);
-  const int status = uv_read_start(
-      &stream,
-      [](uv_handle_t* of, size_t, uv_buf_t* buffer) {
-        *buffer = uv_buf_init(static_cast<Socket*>(of->data)->loop.read_buffer(), EventLoop::kReadBuffer);
-      },
-      [](uv_stream_t* of, ssize_t size, const uv_buf_t*) noexcept {
-        if (size >= 0) return;
-        auto* self = static_cast<Socket*>(of->data);
-        EventLoop::Turn turn(self->loop);
-        uv_read_stop(of);
-        if (size != UV_EOF) {
-          self->close();
-          return;
-        }
-        self->peer_ended_ = true;  // but it may still read
-        self->close_if_done();
-      });
-  if (status != 0) close();
+  start_reading();
+}
+
+// Called by a timer, which it must not destroy: so it only makes libuv close the handle.
+void TcpStream::Socket::look_whether_taken() {
+  if (uv_is_closing(&handle)) return;
+  const size_t left = untaken();
+  if (left < left_) {
+    left_ = left;
+    linger_limit->start(kLingerLook);
+    return;
+  }
+  unlink();
+  uv_close(&handle, [](uv_handle_t* closed) { delete static_cast<Socket*>(closed->data); });
+}
+
+void TcpStream::Socket::ended(ssize_t status) {
+  if (status != UV_EOF) {
+    close();
+    return;
+  }
+  peer_ended_ = true;  // but it may still read
+  close_if_done();
 }
 
 void TcpStream::Socket::shut_down() {
@@ -148,7 +154,7 @@ void TcpStream::Socket::close_if_done() {
 }
 
 std::unique_ptr<TcpStream> TcpStream::adopt(EventLoop& loop, int fd, SocketKind kind, Side side,
-                                            base::Millis keepalive) {
+                                            PeerFacts peer) {
   auto* socket = Socket::make(loop, kind);
   const int status =
       kind == SocketKind::kTcp ? uv_tcp_open(&socket->tcp, fd) : uv_pipe_open(&socket->pipe, fd);
@@ -157,17 +163,13 @@ std::unique_ptr<TcpStream> TcpStream::adopt(EventLoop& loop, int fd, SocketKind 
     socket->close();
     throw ConnectionLost(side, uv_strerror(status));
   }
-  return std::make_unique<TcpStream>(loop, socket, kind, side, keepalive);
+  return std::make_unique<TcpStream>(loop, socket, kind, side, std::move(peer));
 }
 
-TcpStream::TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, base::Millis keepalive)
-    : loop_(loop), socket_(socket), kind_(kind), side_(side) {
+TcpStream::TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, PeerFacts peer)
+    : loop_(loop), socket_(socket), kind_(kind), side_(side), peer_(std::move(peer)) {
   socket_->owner = this;
-  if (kind != SocketKind::kTcp) return;
-  uv_tcp_nodelay(&socket_->tcp, 1);
-  if (keepalive.count() > 0)
-    uv_tcp_keepalive(&socket_->tcp, 1, static_cast<unsigned>((keepalive.count() + 999) / 1000));
-  peer_ = peer_of(&socket_->tcp);
+  poll();
 }
 
 TcpStream::~TcpStream() {
@@ -196,33 +198,25 @@ void TcpStream::stop_reading() {
   poll();
 }
 
+bool TcpStream::wants_more() const {
+  return reading_ && handler_ && held_.empty() && !eof_ && !lost();
+}
+
+// Stopping waits for the end of the turn: a handler often gives way to another, and stopping and starting
+// again costs two system calls.
 void TcpStream::poll() {
   const bool first_held = reading_ && handler_ && !held_.empty() && !lost();
-  if (first_held) loop_.make_ready(*this);
-  const bool wanted = reading_ && handler_ && held_.empty() && !eof_ && !lost();
-  if (wanted == polling_) return;
-  polling_ = wanted;
-  if (!wanted) {
-    uv_read_stop(&socket_->stream);
-    return;
-  }
-  const int status = uv_read_start(
-      &socket_->stream,
-      [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-        *buffer = uv_buf_init(static_cast<Socket*>(handle->data)->loop.read_buffer(), EventLoop::kReadBuffer);
-      },
-      [](uv_stream_t* handle, ssize_t size, const uv_buf_t* buffer) noexcept {
-        auto* socket = static_cast<Socket*>(handle->data);
-        if (size == 0) return;
-        EventLoop::Turn turn(socket->loop);
-        if (socket->owner) socket->owner->read_done(size, buffer->base);
-      });
-  if (status != 0) fail(uv_strerror(status));
+  const bool wanted = wants_more();
+  if (wanted) socket_->start_reading();
+  if (first_held || (!wanted && socket_->reading)) loop_.make_ready(*this);
 }
 
 void TcpStream::read_done(ssize_t size, const char* data) {
   if (size > 0) {
-    assert(handler_ && "reading without a handler");
+    if (!wants_more()) {
+      held_.append(data, static_cast<size_t>(size));
+      return;
+    }
     handler_->on_data({data, static_cast<size_t>(size)});
 #ifndef NDEBUG
     std::memset(loop_.read_buffer(), 0xee,
@@ -231,9 +225,9 @@ void TcpStream::read_done(ssize_t size, const char* data) {
     return;
   }
   if (size == UV_EOF) {
+    if (!wants_more()) return;  // it will be read again
     eof_ = true;
-    poll();
-    if (handler_) handler_->on_eof();
+    handler_->on_eof();
     return;
   }
   fail(uv_strerror(static_cast<int>(size)));
@@ -253,9 +247,10 @@ void TcpStream::wrote() {
   if (!out_.empty() && in_flight_ == 0) loop_.add_flushable(*this);
 }
 
-void TcpStream::write(std::string_view octets) {
-  if (lost() || aborted_ || octets.empty()) return;
-  output().append(octets);
+void TcpStream::write_all(std::initializer_list<std::string_view> pieces) {
+  if (lost() || aborted_) return;
+  auto& out = output();
+  for (const auto piece : pieces) out.append(piece);
   wrote();
 }
 
@@ -283,8 +278,7 @@ void TcpStream::flush() {
   uv_buf_t buffer = uv_buf_init(out_.data(), static_cast<unsigned>(out_.size()));
   const int sent = uv_try_write(&socket_->stream, &buffer, 1);
   if (sent == static_cast<int>(out_.size())) {
-    loop_.give_buffer(std::move(out_));
-    out_ = {};
+    loop_.give_buffer(std::exchange(out_, std::string()));
     shut_down_if_due();
     check_drained();
     return;
@@ -293,8 +287,7 @@ void TcpStream::flush() {
     fail(uv_strerror(sent));
     return;
   }
-  std::string rest = std::move(out_);
-  out_ = {};
+  std::string rest = std::exchange(out_, std::string());
   if (sent > 0) rest.erase(0, static_cast<size_t>(sent));
   auto* write = new WriteRequest{{}, std::move(rest)};
   write->request.data = write;
@@ -345,19 +338,21 @@ void TcpStream::fail(const std::string& reason) {
 }
 
 void TcpStream::run() {
+  if (!wants_more()) socket_->stop_reading();
   if (!held_.empty() && reading_ && handler_ && !lost()) {
     const std::string held = std::exchange(held_, {});
     handler_->on_data(held);
     poll();
     return;
   }
-  if (!handler_ || lost_told_) return;
+  if (!handler_ || !lost() || lost_told_) return;
   lost_told_ = true;
   handler_->on_lost(lost_reason_);
 }
 
 int TcpStream::release() {
   set_handler(nullptr);
+  socket_->stop_reading();
   flush();
   assert(unsent() == 0 && "a hand-over with octets unsent");
   assert(held_.empty() && "a hand-over with octets that nobody has taken");

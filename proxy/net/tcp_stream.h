@@ -17,18 +17,19 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
  public:
   struct Socket;  // the libuv handle
 
-  // Takes over a connected descriptor (closed on failure: throws ConnectionLost). TCP_NODELAY is set;
-  // keepalive 0 turns TCP keep-alive off, else the idle time before the first probe.
+  // Takes over a connected descriptor that has its options (socket_options.h); closed on failure: throws
+  // ConnectionLost.
   static std::unique_ptr<TcpStream> adopt(EventLoop& loop, int fd, SocketKind kind, Side side,
-                                          base::Millis keepalive);
-  // Used by Listener and connect().
-  TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, base::Millis keepalive);
+                                          PeerFacts peer);
+  // Used by adopt() and connect().
+  TcpStream(EventLoop& loop, Socket* socket, SocketKind kind, Side side, PeerFacts peer);
   ~TcpStream() override;
 
   void set_handler(StreamHandler* handler) override;
   void start_reading() override;
   void stop_reading() override;
-  void write(std::string_view octets) override;
+  void write(std::string_view octets) override { write_all({octets}); }
+  void write_all(std::initializer_list<std::string_view> pieces) override;
   void write_through(std::string_view octets) override;
   void finish() override;
   size_t unsent() const override { return out_.size() + in_flight_; }
@@ -56,6 +57,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   void flush() override;
   void run() override;  // what no event announces: octets put back, a failed write
   void fail(const std::string& reason);
+  bool wants_more() const;
   void poll();
   void check_drained();
   void read_done(ssize_t size, const char* data);
@@ -72,7 +74,6 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   std::string held_;  // put back
   size_t in_flight_ = 0;
   bool reading_ = false;  // as asked for
-  bool polling_ = false;  // reading_, and there is a handler and something to come
   bool above_ = false;    // unsent() has been above the low mark since the last on_drained()
   bool eof_ = false;
   bool aborted_ = false;

@@ -148,6 +148,7 @@ void TlsStream::deliver() {
     ERR_clear_error();
     size_t size = 0;
     if (SSL_read_ex(ssl_.get(), loop_.plain_buffer(), EventLoop::kPlainBuffer, &size) == 1) {
+      loop_.filled_plain_buffer(size);
       handler_->on_data({loop_.plain_buffer(), size});
       continue;
     }
@@ -205,11 +206,11 @@ void TlsStream::run() {
   advance();
 }
 
-void TlsStream::write(std::string_view octets) {
-  if (!problem_.empty() || octets.empty()) return;
+void TlsStream::write_all(std::initializer_list<std::string_view> pieces) {
+  if (!problem_.empty()) return;
   if (plain_.empty() && plain_.capacity() < 64) plain_ = loop_.take_buffer();
-  plain_.append(octets);
-  loop_.add_flushable(*this);
+  for (const auto piece : pieces) plain_.append(piece);
+  if (!plain_.empty()) loop_.add_flushable(*this);
 }
 
 void TlsStream::write_through(std::string_view octets) {
@@ -246,8 +247,7 @@ void TlsStream::flush() {
     }
     rest.remove_prefix(taken);
   }
-  loop_.give_buffer(std::move(plain_));
-  plain_ = {};
+  loop_.give_buffer(std::exchange(plain_, std::string()));
   below_->wrote();
 }
 

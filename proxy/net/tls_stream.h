@@ -34,7 +34,8 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void set_handler(StreamHandler* handler) override;
   void start_reading() override;
   void stop_reading() override;
-  void write(std::string_view octets) override;
+  void write(std::string_view octets) override { write_all({octets}); }
+  void write_all(std::initializer_list<std::string_view> pieces) override;
   void write_through(std::string_view octets) override;
   void finish() override;
   size_t unsent() const override { return plain_.size() + below_->unsent(); }

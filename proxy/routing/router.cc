@@ -156,6 +156,7 @@ std::optional<Target> route(const config::Config& config, const LoginFacts& fact
 }
 
 std::vector<size_t> server_preference(const config::Backend& backend, std::string_view login_name) {
+  if (backend.servers.size() == 1) return {0};
   const std::string user = base::lower(login_name);
   std::vector<uint64_t> weights;
   weights.reserve(backend.servers.size());

@@ -38,18 +38,15 @@ void ClientReader::set_trace(ProtocolTrace* trace) {
   if (!held_.empty()) trace_->client_said(held_);
 }
 
-Entry ClientReader::take() {
-  Entry entry = std::move(entries_.front());
-  entries_.pop_front();
+void ClientReader::take(Entry& entry) {
+  entry = entries_.take();
   queued_octets_ -= entry.command.text.size() + entry.line.size();
   if (entry.by_number) --queued_by_number_;
   feed_if_room();
-  return entry;
 }
 
 UploadPart ClientReader::take_upload() {
-  UploadPart part = std::move(upload_.front());
-  upload_.pop_front();
+  UploadPart part = upload_.take();
   queued_octets_ -= part.octets.size();
   feed_if_room();
   return part;
@@ -174,7 +171,7 @@ void ClientReader::on_event(CommandParser::Event event) {
           upload_.back().octets.size() + data.size() <= kUploadPiece) {
         upload_.back().octets.append(data);
       } else {
-        upload_.push_back({UploadPart::Kind::kData, std::string(data)});
+        upload_.push({UploadPart::Kind::kData, std::string(data)});
       }
       arrivals_.notify_all();
       return;
@@ -205,20 +202,18 @@ void ClientReader::on_event(CommandParser::Event event) {
   push(std::move(entry));
 }
 
-void ClientReader::push(Entry entry) {
+void ClientReader::push(Entry&& entry) {
   queued_octets_ += entry.command.text.size() + entry.line.size();
   entry.by_number = names_messages_by_number(entry.command);
-  if (entry.by_number) {
-    ++queued_by_number_;
-    entry.told = listener_.told_count();
-  }
-  entries_.push_back(std::move(entry));
+  if (entry.by_number) ++queued_by_number_;
+  entry.told = listener_.told_count();
+  entries_.push(std::move(entry));
   arrivals_.notify_all();
 }
 
 void ClientReader::push_upload(UploadPart part) {
   queued_octets_ += part.octets.size();
-  upload_.push_back(std::move(part));
+  upload_.push(std::move(part));
   arrivals_.notify_all();
 }
 

@@ -6,21 +6,23 @@
 // until the session says how to take it.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 
 #include "async/wait.h"
+#include "base/fifo.h"
 #include "net/stream.h"
 #include "session/protocol_trace.h"
 #include "wire/command_parser.h"
 
 namespace imapmux::session {
 
-// How many messages of which view the client knew of when a command was read: what its numbers mean.
+// How many messages of which view the client knew of when a command was read: what its numbers mean. And how
+// often the backend had been asked what is new.
 struct ToldCount {
   uint64_t view = 0;  // 0: none
   uint32_t count = 0;
+  uint64_t polls = 0;
 };
 
 // One thing that a client said.
@@ -89,7 +91,12 @@ class ClientReader final : public net::StreamHandler {
 
   bool empty() const { return entries_.empty(); }
   const Entry& front() const { return entries_.front(); }
-  Entry take();
+  void take(Entry& entry);
+  Entry take() {
+    Entry entry;
+    take(entry);
+    return entry;
+  }
   bool eof() const { return eof_; }
   // Commands that name messages by number have been read and not been taken, or may stand in what is not
   // parsed yet.
@@ -129,7 +136,7 @@ class ClientReader final : public net::StreamHandler {
   void consume(std::string_view& octets);
   void consume_line(std::string_view& octets);
   void on_event(wire::CommandParser::Event event);
-  void push(Entry entry);
+  void push(Entry&& entry);
   void push_upload(UploadPart part);
   void feed_if_room();
   void feed_held();
@@ -142,8 +149,8 @@ class ClientReader final : public net::StreamHandler {
   ProtocolTrace* trace_ = nullptr;
   wire::CommandParser parser_;
   Mode mode_ = Mode::kCommands;
-  std::deque<Entry> entries_;
-  std::deque<UploadPart> upload_;
+  base::Fifo<Entry> entries_;
+  base::Fifo<UploadPart> upload_;
   size_t queued_octets_ = 0;  // in both queues
   size_t queued_by_number_ = 0;
   bool uploading_ = false;

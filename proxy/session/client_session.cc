@@ -79,20 +79,20 @@ ClientSession::ClientSession(Host& host, ServicePtr service, const config::Liste
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
 
-ClientSession::ClientSession(Host& host, HandedOver client)
+ClientSession::ClientSession(Host& host, std::unique_ptr<HandedOver> client)
     : host_(host),
-      service_(client.service),
-      listener_(service_->listener(client.listener)),
-      id_(client.id),
-      places_(std::move(client.places)),
+      service_(client->service),
+      listener_(service_->listener(client->listener)),
+      id_(client->id),
+      places_(std::move(client->places)),
       reader_(*this, limits_before_login(config())),
       scope_(host.scheduler()),
       timer_(host.scheduler(), [this] { on_timer(); }),
-      connected_at_(client.connected_at),
+      connected_at_(client->connected_at),
       last_heard_(host.scheduler().now()),
       adopted_(true),
       hand_over_(std::move(client)) {
-  stream_ = host.adopt(hand_over_);
+  stream_ = host.adopt(*hand_over_);
   writer_.set_stream(stream_.get());
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
@@ -146,11 +146,12 @@ Task<> ClientSession::talk() {
   begin_trace("");
   if (adopted_) {
     writer_.set_stream(stream_.get());
-    reader_.put_held(std::move(hand_over_.unread));
+    const auto came = std::move(hand_over_);
+    reader_.put_held(std::move(came->unread));
     // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
     reader_.hold();
     reader_.set_stream(stream_.get());
-    co_await decide(std::move(hand_over_.tag), std::move(hand_over_.credential));
+    co_await decide(std::move(came->tag), std::move(came->credential));
   } else {
     if (!admit()) co_return;
     if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();
@@ -270,11 +271,11 @@ std::string ClientSession::capabilities_before_login() const {
 }
 
 Task<bool> ClientSession::next(Entry& entry) {
-  co_await wait_for_room();
+  if (!has_room()) co_await wait_for_room();
   for (;;) {
     while (reader_.empty() && !stopping_) co_await reader_.arrivals().wait();
     if (stopping_) co_return false;
-    entry = reader_.take();
+    reader_.take(entry);
     switch (entry.kind) {
       case Entry::Kind::kEnd:
         if (end_reason_.empty()) end_reason_ = "closed by the client";
@@ -303,7 +304,7 @@ Task<> ClientSession::before_login() {
   while (!after_login_ && !handed_over()) {
     auto more = co_await next(entry);
     if (!more) co_return;
-    if (answer_locally(entry, capabilities_before_login())) {
+    if (answer_locally(entry)) {
       if (state_ == State::kLogout) co_return;
       continue;
     }
@@ -331,11 +332,12 @@ Task<> ClientSession::before_login() {
   }
 }
 
-bool ClientSession::answer_locally(const Entry& entry, std::string_view capabilities) {
+bool ClientSession::answer_locally(const Entry& entry) {
   const auto& tag = entry.command.tag;
   switch (entry.command.verb) {
     case Verb::kCapability:
-      writer_.untagged("CAPABILITY " + std::string(capabilities));
+      writer_.untagged("CAPABILITY " +
+                       (after_login_ ? after_login_->capabilities() : capabilities_before_login()));
       writer_.tagged(tag, "OK CAPABILITY completed");
       return true;
     case Verb::kNoop:
@@ -399,7 +401,7 @@ void ClientSession::cut_off() {
 }
 
 Task<> ClientSession::wait_for_room() {
-  while (writer_.unsent() > net::Stream::kHighWatermark || writer_.backlogged()) co_await nudges_.wait();
+  while (!has_room()) co_await nudges_.wait();
 }
 
 void ClientSession::on_timer() {

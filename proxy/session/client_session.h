@@ -52,7 +52,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
                 std::unique_ptr<net::Stream> stream, ClientPlaces places);
   // A client that another worker hands over, whose login is to be decided here.
-  ClientSession(Host& host, HandedOver client);
+  ClientSession(Host& host, std::unique_ptr<HandedOver> client);
   ~ClientSession();
 
   // All of its life; returns when everything of it is done, the backend connection closed and leases given
@@ -65,7 +65,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   // Set when run() ended because another worker owns the account.
   bool handed_over() const { return destination_ != kNowhere; }
   size_t destination() const { return destination_; }
-  HandedOver take_hand_over() { return std::move(hand_over_); }
+  std::unique_ptr<HandedOver> take_hand_over() { return std::move(hand_over_); }
 
   SessionStatus status() const;
 
@@ -86,10 +86,11 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::WaitList& nudges() { return nudges_; }
   // Waits while the client does not read what it is sent.
   async::Task<> wait_for_room();
+  bool has_room() const { return writer_.unsent() <= net::Stream::kHighWatermark && !writer_.backlogged(); }
   // The next entry, answering BAD for malformed ones. False: the client has finished, or is to be stopped.
   async::Task<bool> next(Entry& entry);
   // CAPABILITY, NOOP, ID, ENABLE, LOGOUT… of any state that need no backend. False: not one of them.
-  bool answer_locally(const Entry& entry, std::string_view capabilities);
+  bool answer_locally(const Entry& entry);
   void say_bye(std::string_view text);
   // The backend has gone, or something else that ends the session from a callback.
   void end(const std::string& reason);
@@ -120,15 +121,43 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<bool> sasl_line(std::string& line, std::string_view challenge);
   async::Task<> decide(std::string tag, auth::Credential credential);
   async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
-  async::Task<> open_backend(std::string tag, auth::Credential credential, routing::Target target);
+
+  // login_backend.cc
+  // A login while it is decided, in the frame of decide().
+  struct Login {
+    std::string tag;
+    auth::Credential credential;
+    routing::Target target;
+    std::shared_ptr<backend::BackendServers> servers{};
+    std::string name{};                      // backend and login name: what is counted by
+    auth::CredentialCache::Digest digest{};  // not of a relay's
+    std::shared_ptr<mailbox::Account> account{};
+    mailbox::Account::Check check{};
+    Seat seat{};
+    const config::Backend& backend() const { return *target.backend; }
+    bool shares() const { return backend().access == config::MailboxAccess::kShared; }
+    bool relays() const { return backend().access == config::MailboxAccess::kUnrestricted; }
+  };
+  async::Task<> open_backend(Login& login);
   enum class Line : uint8_t { kOneAtATime, kAll };
   async::Task<mailbox::Account::Check> may_ask(std::string name, std::shared_ptr<mailbox::Account> account,
                                                Line line, base::Millis limit, std::function<bool()> decided);
+  enum class Place : uint8_t {
+    kTaken,
+    kNotNeeded,   // the credential is known to be good
+    kKnownWrong,  // or bad
+    kNone,
+  };
+  async::Task<Place> place_for(Login& login);
+  async::Task<> ask(Login& login);
+  void accepted(Login& login);
+  std::shared_ptr<mailbox::SharedAccount> known(const Login& login) const;
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
+  bool is_refused(const std::shared_ptr<mailbox::SharedAccount>& sharing,
+                  const auth::CredentialCache::Digest& digest) const;
   bool admit_user(const std::string& tag, const std::string& name);
-  void share(std::string tag, std::shared_ptr<mailbox::SharedAccount> account, const std::string& login_name,
-             const auth::CredentialCache::Digest& digest);
+  void share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
@@ -174,8 +203,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   bool stopping_ = false;
   bool said_bye_ = false;
   size_t destination_ = kNowhere;
-  bool adopted_ = false;  // came by a hand-over
-  HandedOver hand_over_;
+  bool adopted_ = false;                   // came by a hand-over
+  std::unique_ptr<HandedOver> hand_over_;  // come, or on its way
 };
 
 // What a session does once its user is known: `exclusive` or `unrestricted` (later `shared`). Owned by its
@@ -183,6 +212,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
 class AfterLogin {
  public:
   virtual ~AfterLogin() = default;
+  // What CAPABILITY tells.
+  virtual std::string capabilities() const { return {}; }
   // Executes what the client says until it logs out or goes.
   virtual async::Task<> serve() = 0;
   // When serve() has ended, however: closes the backend connection, gives leases back. Not cancelled.

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <charconv>
 
 #include "session/capability_list.h"
 #include "wire/writer.h"
@@ -14,13 +15,24 @@ constexpr size_t kBacklogInMemory = 1024 * 1024;
 
 }  // namespace
 
-void ClientWriter::emit(std::string_view octets) {
+void ClientWriter::emit(std::initializer_list<std::string_view> pieces) {
   if (broken_ || !stream_) return;
-  if (trace_) trace_->client_got(octets);
-  if (!backlog_) {
-    stream_->write(octets);
+  if (!trace_ && !backlog_) {
+    stream_->write_all(pieces);
     return;
   }
+  for (const auto piece : pieces) {
+    if (trace_) trace_->client_got(piece);
+    if (!backlog_) {
+      stream_->write(piece);
+    } else {
+      put_by(piece);
+      if (broken_) return;
+    }
+  }
+}
+
+void ClientWriter::put_by(std::string_view octets) {
   if (backlog_->size() + octets.size() > most_in_backlog_) {
     give_up_backlog("more than max_backlog waits for it");
     return;
@@ -35,7 +47,7 @@ void ClientWriter::emit(std::string_view octets) {
 void ClientWriter::begin_backlog(net::SpoolLimits& limits, uint64_t most,
                                  std::function<void(std::string)> on_overflow) {
   if (backlog_ || broken_) return;
-  backlog_.emplace(limits, kBacklogInMemory);
+  backlog_ = std::make_unique<net::Spool>(limits, kBacklogInMemory);
   most_in_backlog_ = most;
   on_overflow_ = std::move(on_overflow);
 }
@@ -67,10 +79,7 @@ void ClientWriter::line(std::string_view prefix, std::string_view text) {
     deferred_.append(prefix).append(" ").append(text).append("\r\n");
     return;
   }
-  emit(prefix);
-  emit(" ");
-  emit(text);
-  emit("\r\n");
+  emit({prefix, " ", text, "\r\n"});
 }
 
 void ClientWriter::untagged(std::string_view text) {
@@ -115,7 +124,7 @@ bool ClientWriter::drop_passed() {
 void ClientWriter::flush_passed() {
   if (!held_) return;
   const auto held = *std::exchange(held_, std::nullopt);
-  emit(held);
+  emit({held});
   inside_ = inside_ || std::exchange(inside_held_, false);
 }
 
@@ -128,7 +137,7 @@ void ClientWriter::pass(std::string_view octets) {
   if (held_) {
     held_->append(octets);
   } else {
-    emit(octets);
+    emit({octets});
   }
 }
 
@@ -142,15 +151,13 @@ void ClientWriter::pass_line(std::string_view response) {
     deferred_.append(response).append("\r\n");
     return;
   }
-  emit(response);
-  emit("\r\n");
+  emit({response, "\r\n"});
 }
 
-void ClientWriter::emit_fetch(uint32_t number, std::string_view attributes) {
-  std::array<char, 32> head;
-  const auto end = fmt::format_to_n(head.data(), head.size(), "* {} FETCH ", number).out;
-  emit({head.data(), static_cast<size_t>(end - head.data())});
-  emit(attributes);
+void ClientWriter::emit_fetch(uint32_t number, std::string_view attributes, std::string_view end) {
+  std::array<char, 12> digits;
+  const auto last = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  emit({"* ", std::string_view(digits.data(), last), " FETCH ", attributes, end});
 }
 
 void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) {
@@ -158,16 +165,14 @@ void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) 
     deferred_ += fmt::format("* {} FETCH {}\r\n", number, attributes);
     return;
   }
-  emit_fetch(number, attributes);
-  emit("\r\n");
+  emit_fetch(number, attributes, "\r\n");
 }
 
 void ClientWriter::begin_fetch(uint32_t number, std::string_view attributes,
                                const backend::LiteralStart& literal) {
   overflowed_ = overflowed_ || held_;
   flush_passed();
-  emit_fetch(number, attributes);
-  emit(announce(literal));
+  emit_fetch(number, attributes, announce(literal));
   inside_ = true;
 }
 
@@ -197,7 +202,7 @@ void ClientWriter::pass_text(std::string_view text, const backend::LiteralStart*
     return;
   }
   inside_ = false;
-  emit(deferred_);
+  emit({deferred_});
   deferred_.clear();
 }
 

@@ -65,17 +65,18 @@ class ClientWriter {
   // what it is told waits in a spool, at most `most` octets. `on_overflow` is called, once, when that is not
   // enough or the disk fails: then part of an answer is missing, and nothing more can be said to it.
   void begin_backlog(net::SpoolLimits& limits, uint64_t most, std::function<void(std::string)> on_overflow);
-  bool backlogged() const { return backlog_.has_value(); }
+  bool backlogged() const { return backlog_ != nullptr; }
   // The stream has room again.
   void drain_backlog();
 
  private:
   void line(std::string_view prefix, std::string_view text);
-  void emit(std::string_view octets);
+  void emit(std::initializer_list<std::string_view> pieces);
+  void put_by(std::string_view octets);
   void pass(std::string_view octets);
   void flush_passed();
   void give_up_backlog(const std::string& why);
-  void emit_fetch(uint32_t number, std::string_view attributes);
+  void emit_fetch(uint32_t number, std::string_view attributes, std::string_view end);
   static std::string announce(const backend::LiteralStart& literal);
 
   net::Stream* stream_ = nullptr;
@@ -87,7 +88,7 @@ class ClientWriter {
   bool overflowed_ = false;
   bool broken_ = false;
   std::string deferred_;
-  std::optional<net::Spool> backlog_;
+  std::unique_ptr<net::Spool> backlog_;
   uint64_t most_in_backlog_ = 0;
   std::function<void(std::string)> on_overflow_;
 };

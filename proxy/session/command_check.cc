@@ -64,7 +64,7 @@ Problem anything(TokenReader reader) {
 
 bool sequence_set(TokenReader& reader) {
   const auto atom = reader.atom();
-  return atom && wire::SequenceSet::parse(*atom);
+  return atom && wire::SequenceSet::is_valid(*atom);
 }
 
 Problem set_only(TokenReader reader) {

@@ -79,27 +79,6 @@ const config::Listener* Service::listener(const std::string& name) const {
   return found == all.end() ? nullptr : &*found;
 }
 
-HandedOver::HandedOver(HandedOver&& other) noexcept {
-  *this = std::move(other);
-}
-
-HandedOver& HandedOver::operator=(HandedOver&& other) noexcept {
-  id = other.id;
-  std::swap(fd, other.fd);
-  kind = other.kind;
-  peer = std::move(other.peer);
-  tls = other.tls;
-  transfer = std::move(other.transfer);
-  service = std::move(other.service);
-  listener = std::move(other.listener);
-  unread = std::move(other.unread);
-  tag = std::move(other.tag);
-  credential = std::move(other.credential);
-  connected_at = other.connected_at;
-  places = std::move(other.places);
-  return *this;
-}
-
 HandedOver::~HandedOver() {
   if (fd >= 0) ::close(fd);
 }

@@ -107,8 +107,8 @@ struct Shared {
 // A client on its way to the worker that owns its account. Owns the descriptor until it is adopted.
 struct HandedOver {
   HandedOver() = default;
-  HandedOver(HandedOver&& other) noexcept;
-  HandedOver& operator=(HandedOver&& other) noexcept;
+  HandedOver(const HandedOver&) = delete;
+  HandedOver& operator=(const HandedOver&) = delete;
   ~HandedOver();  // closes the descriptor if nobody took it
 
   uint64_t id = 0;
@@ -150,7 +150,7 @@ class Host : public mailbox::Workplace {
   virtual mailbox::SharedAccounts& shared_accounts() = 0;
   virtual size_t index() const = 0;
   virtual size_t workers() const = 0;
-  virtual void hand_over(size_t worker, HandedOver client) = 0;
+  virtual void hand_over(size_t worker, std::unique_ptr<HandedOver> client) = 0;
   // The stream of a client that was handed over; takes its descriptor and TLS session.
   virtual std::unique_ptr<net::Stream> adopt(HandedOver& client) = 0;
   virtual void add(ClientSession& session) = 0;

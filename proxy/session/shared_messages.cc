@@ -27,7 +27,7 @@ bool by_uid(Verb verb) {
 
 }  // namespace
 
-SharedSession::Relayed& SharedSession::new_relayed() {
+SharedSession::Relayed& SharedSession::new_relayed(const Entry& entry) {
   if (spare_.empty()) {
     in_flight_.emplace_back(*this);
   } else {
@@ -35,6 +35,10 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   }
   auto& relayed = in_flight_.back();
   relayed.self = std::prev(in_flight_.end());
+  relayed.tag = entry.command.tag;
+  relayed.verb = entry.command.verb;
+  relayed.told = told_at(entry);
+  relayed.by_number = entry.by_number;
   relayed.sent = false;
   relayed.numbers = {};
   relayed.uids = {};
@@ -49,13 +53,24 @@ SharedSession::Relayed& SharedSession::new_relayed() {
   return relayed;
 }
 
+// An echo of STORE is for the others.
+void SharedSession::ask_silently_if_alone(Prepared& prepared, Relayed& relayed) const {
+  if (prepared.silent_at == 0 || !mailbox_->alone(*this)) return;
+  relayed.echo_comes = false;
+  prepared.text.insert(prepared.silent_at, ".SILENT");
+}
+
 void SharedSession::drop(Relayed& relayed) {
   spare_.splice(spare_.begin(), in_flight_, relayed.self);
 }
 
 // A view may have been told of a message before its UID was known, if the backend showed it in an answer.
+bool SharedSession::numbers_are_known() const {
+  return view.count() <= mailbox_->table().known() + view.ghosts();
+}
+
 Task<SharedSession::Refusal> SharedSession::numbers_known() {
-  while (view.count() > mailbox_->table().known() + view.ghosts()) {
+  while (!numbers_are_known()) {
     auto refusal = co_await ready(mailbox_);
     if (refusal) co_return refusal;
     co_await mailbox_->complete();
@@ -63,7 +78,32 @@ Task<SharedSession::Refusal> SharedSession::numbers_known() {
   co_return std::nullopt;
 }
 
-Task<> SharedSession::forward(Entry entry) {
+// The usual case: it is the client's turn, and what the command means is known. Else forward() waits for
+// that.
+bool SharedSession::forwarded_at_once(const Entry& entry) {
+  const auto& command = entry.command;
+  if (!again_.empty() || !numbers_are_known() || asks_for_news(command)) return false;
+  if (!mailbox_->connection().try_turn(*this)) return false;
+  const auto connection = mailbox_->shared_connection();
+  const mailbox::TurnEnd end(connection, *this);
+  if (connection->unsent() > net::Stream::kHighWatermark) return false;
+  if (wire::info(command.verb).writes && mailbox_->read_only()) return false;
+  auto& relayed = new_relayed(entry);
+  auto prepared = prepare(command, relayed);
+  // What is wrong with it is said there, and literals are looked after.
+  if (prepared.answer || !may_join(relayed) || !wire::is_plain(prepared.text)) {
+    drop(relayed);
+    return false;
+  }
+  ask_silently_if_alone(prepared, relayed);
+  current_ = connection;
+  mailbox_->worked();
+  relayed.sent = true;
+  connection->send_line(*this, connection->next_tag(), prepared.text, relayed);
+  return true;
+}
+
+Task<> SharedSession::forward(const Entry& entry) {
   const auto& command = entry.command;
   while (!again_.empty()) co_await progress_.wait();  // what was lost goes first
   auto unknown = co_await numbers_known();
@@ -72,11 +112,8 @@ Task<> SharedSession::forward(Entry entry) {
     co_return;
   }
   // From here on it is open, so that no number shifts under it.
-  auto& relayed = new_relayed();
-  relayed.by_number = std::exchange(by_number_, false);
-  relayed.tag = command.tag;
-  relayed.verb = command.verb;
-  relayed.told = told_at(entry);
+  auto& relayed = new_relayed(entry);
+  by_number_ = false;
   if (asks_for_news(command)) co_await mailbox_->poll(mailbox::SharedMailbox::Poll::kNoop);
   auto prepared = prepare(command, relayed);
   if (prepared.answer) {
@@ -124,13 +161,11 @@ Task<> SharedSession::forward(Entry entry) {
     answer(command, *prepared.answer);
     co_return;
   }
-  if (prepared.silent_at != 0 && mailbox_->alone(*this)) {
-    relayed.echo_comes = false;
-    prepared.text.insert(prepared.silent_at, ".SILENT");
-  } else if (prepared.silent_at != 0 && !relayed.echo_comes) {
+  if (prepared.silent_at != 0 && !relayed.echo_comes && !mailbox_->alone(*this)) {
     relayed.echo_comes = true;  // somebody came while it waited for its turn
     while (!may_join(relayed)) co_await progress_.wait();
   }
+  ask_silently_if_alone(prepared, relayed);
   const auto tag = connection->next_tag();
   auto pieces = wire::write_command(tag, prepared.text, connection->literal_form()).pieces;
   if (pieces.empty()) {
@@ -168,8 +203,7 @@ bool SharedSession::asks_for_news(const wire::Command& command) const {
   if (!last_is_there() && command.arguments().find('*') != std::string_view::npos) return true;
   if (wire::info(command.verb).family == wire::Family::kSearch) return false;
   auto reader = command.reader();
-  const auto set = SequenceSet::parse(reader.atom().value_or(""));
-  return set && set->max(0) > mailbox_->table().last_uid();
+  return SequenceSet::largest_in(reader.atom().value_or("")) > mailbox_->table().last_uid();
 }
 
 // What of a client's set of UIDs is there. "*" is the last message of its view, so that nothing is changed
@@ -264,10 +298,14 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   relayed.renames_body = items->renames_body;
   relayed.renames_body_text = items->renames_body_text;
   relayed.renamed_from_0 = items->renamed_from_0;
-  relayed.rest = " " + items->items;
+  relayed.rest.assign(" ").append(items->items);
   constexpr std::array<std::string_view, 4> kFlagsOnly = {"(FLAGS)", "(UID)", "(UID FLAGS)", "(FLAGS UID)"};
   relayed.asks_flags_only = std::find(kFlagsOnly.begin(), kFlagsOnly.end(), items->items) != kFlagsOnly.end();
-  return {"UID FETCH " + set.text + relayed.rest, {}};
+  constexpr std::string_view kVerb = "UID FETCH ";
+  std::string text;
+  text.reserve(kVerb.size() + set.text.size() + relayed.rest.size());
+  text.append(kVerb).append(set.text).append(relayed.rest);
+  return {std::move(text), {}};
 }
 
 SharedSession::Prepared SharedSession::prepare_store(const wire::Command& command, Relayed& relayed) {

@@ -17,6 +17,25 @@ using wire::Verb;
 constexpr size_t kMostHeld = 256 * 1024;
 constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
 
+// Those that are pipelined: FETCH, STORE, SEARCH, SORT, THREAD.
+bool is_about_messages(Verb verb) {
+  switch (verb) {
+    case Verb::kFetch:
+    case Verb::kUidFetch:
+    case Verb::kStore:
+    case Verb::kUidStore:
+    case Verb::kSearch:
+    case Verb::kUidSearch:
+    case Verb::kSort:
+    case Verb::kUidSort:
+    case Verb::kThread:
+    case Verb::kUidThread:
+      return true;
+    default:
+      return false;
+  }
+}
+
 TaggedReply unavailable(std::string_view text) {
   TaggedReply reply;
   reply.code = "UNAVAILABLE";
@@ -70,11 +89,12 @@ std::string SharedSession::capabilities() const {
 }
 
 Task<> SharedSession::serve() {
+  Entry entry;
   for (;;) {
-    Entry entry;
     auto more = co_await client_.next(entry);
     if (!more) break;
-    co_await execute(std::move(entry));
+    if (done_at_once(entry)) continue;
+    co_await execute(entry);
     if (client_.state() == State::kLogout) co_return;
   }
   co_await all_answered();
@@ -146,7 +166,23 @@ SharedSession::Refusal SharedSession::refusal(const wire::Command& command) cons
   return refusal_of(command, standing, account_->capabilities(), account_->config());
 }
 
-Task<> SharedSession::execute(Entry entry) {
+// The usual commands where nothing has to be waited for; execute() is for all.
+bool SharedSession::done_at_once(const Entry& entry) {
+  if (entry.kind != Entry::Kind::kCommand || !in_mailbox() || !mailbox_->attached()) return false;
+  if (entry.command.verb == Verb::kNoop) {
+    // One of many that were sent together.
+    const bool polled = entry.told.view == view_id_ && mailbox_->polled_since(entry.told.polls);
+    if (!polled || !in_flight_.empty() || !client_.has_room() || refusal(entry.command)) return false;
+    answer(entry.command, "OK completed");
+    return true;
+  }
+  const auto verb = entry.command.verb;
+  if (verb == Verb::kFetch || verb == Verb::kUidFetch)
+    return forwarded_at_once(entry);  // it checks for itself
+  return is_about_messages(verb) && !refusal(entry.command) && forwarded_at_once(entry);
+}
+
+Task<> SharedSession::execute(Entry& entry) {
   const auto& command = entry.command;
   by_number_ = entry.by_number;
   if (auto problem = refusal(command)) {
@@ -155,25 +191,13 @@ Task<> SharedSession::execute(Entry entry) {
     answer(command, *problem);
     co_return;
   }
-  switch (command.verb) {
-    case Verb::kFetch:
-    case Verb::kUidFetch:
-    case Verb::kStore:
-    case Verb::kUidStore:
-    case Verb::kSearch:
-    case Verb::kUidSearch:
-    case Verb::kSort:
-    case Verb::kUidSort:
-    case Verb::kThread:
-    case Verb::kUidThread:
-      co_await forward(std::move(entry));
-      co_return;
-    default:
-      break;
+  if (is_about_messages(command.verb)) {
+    co_await forward(entry);
+    co_return;
   }
-  co_await all_answered();
-  co_await client_.wait_for_room();
-  if (client_.answer_locally(entry, capabilities())) co_return;
+  if (!in_flight_.empty()) co_await all_answered();
+  if (!client_.has_room()) co_await client_.wait_for_room();
+  if (client_.answer_locally(entry)) co_return;
   switch (command.verb) {
     case Verb::kNoop:
     case Verb::kCheck:
@@ -371,7 +395,7 @@ void SharedSession::answer(const wire::Command& command, const TaggedReply& repl
 }
 
 ToldCount SharedSession::told_count() const noexcept {
-  return in_mailbox() ? ToldCount{view_id_, view.count()} : ToldCount{};
+  return in_mailbox() ? ToldCount{view_id_, view.count(), mailbox_->polls_begun()} : ToldCount{};
 }
 
 // Commands that were sent before the answer to SELECT came mean the mailbox as it is told there.

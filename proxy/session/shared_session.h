@@ -33,8 +33,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
                 const auth::CredentialCache::Digest& credential);
   ~SharedSession() override;
 
-  // For CAPABILITY and the login's answer.
-  std::string capabilities() const;
+  // Also for the login's answer.
+  std::string capabilities() const override;
 
   async::Task<> serve() override;
   async::Task<> finish() override;
@@ -120,7 +120,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   static backend::TaggedReply lost(std::string_view text);
 
   // shared_session.cc
-  async::Task<> execute(Entry entry);
+  // `entry` outlives the call.
+  async::Task<> execute(Entry& entry);
+  bool done_at_once(const Entry& entry);
   Refusal refusal(const wire::Command& command) const;
   async::Task<> all_answered();
   async::Task<> general(const Entry& entry);
@@ -165,7 +167,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void leave_selected_state();
 
   // shared_messages.cc
-  async::Task<> forward(Entry entry);
+  async::Task<> forward(const Entry& entry);
+  bool forwarded_at_once(const Entry& entry);
+  bool numbers_are_known() const;
   async::Task<Refusal> numbers_known();
   async::Task<Turn> turn_behind_lost();
   Prepared prepare(const wire::Command& command, Relayed& relayed);
@@ -177,7 +181,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   bool asks_for_news(const wire::Command& command) const;
   wire::SequenceSet uids_meant(const wire::SequenceSet& uids, wire::Verb verb) const;
   bool may_join(const Relayed& relayed) const;
-  Relayed& new_relayed();
+  Relayed& new_relayed(const Entry& entry);
+  void ask_silently_if_alone(Prepared& prepared, Relayed& relayed) const;
   void drop(Relayed& relayed);
 
   // shared_again.cc

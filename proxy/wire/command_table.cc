@@ -119,7 +119,15 @@ constexpr bool is_ordered_by_verb() {
 }
 static_assert(is_ordered_by_verb());
 
+// Up to eight octets of a name in upper case as one number: names are compared at once.
+constexpr uint64_t key_of(std::string_view name) {
+  uint64_t key = 0;
+  for (const char c : name.substr(0, 8)) key = (key << 8) | static_cast<unsigned char>(base::to_upper(c));
+  return key;
+}
+
 struct NamedVerb {
+  uint64_t key;
   std::string_view name;  // without "UID "
   Verb verb;
 };
@@ -130,26 +138,23 @@ static_assert(kTable.size() - kUidForms == static_cast<size_t>(Verb::kUidExpunge
 template <size_t kFirst, size_t kEnd, size_t kPrefix>
 constexpr auto sorted_names() {
   std::array<NamedVerb, kEnd - kFirst> names{};
-  for (size_t i = kFirst; i < kEnd; ++i) names[i - kFirst] = {kTable[i].name.substr(kPrefix), kTable[i].verb};
-  std::sort(names.begin(), names.end(),
-            [](const NamedVerb& a, const NamedVerb& b) { return a.name < b.name; });
+  for (size_t i = kFirst; i < kEnd; ++i) {
+    const auto name = kTable[i].name.substr(kPrefix);
+    names[i - kFirst] = {key_of(name), name, kTable[i].verb};
+  }
+  std::sort(names.begin(), names.end(), [](const NamedVerb& a, const NamedVerb& b) { return a.key < b.key; });
   return names;
 }
 constexpr auto kNames = sorted_names<1, kTable.size() - kUidForms, 0>();
 constexpr auto kUidNames = sorted_names<kTable.size() - kUidForms, kTable.size(), 4>();
 
-// `upper_case` before `any_case`, as if the latter were in upper case, too.
-bool is_before(std::string_view upper_case, std::string_view any_case) {
-  return std::lexicographical_compare(upper_case.begin(), upper_case.end(), any_case.begin(), any_case.end(),
-                                      [](char a, char b) { return base::to_upper(a) < base::to_upper(b); });
-}
-
 Verb find_in(std::span<const NamedVerb> names, std::string_view name) {
-  const auto found =
-      std::lower_bound(names.begin(), names.end(), name,
-                       [](const NamedVerb& a, std::string_view b) { return is_before(a.name, b); });
-  const bool same = found != names.end() && base::equals_ignore_case(found->name, name);
-  return same ? found->verb : Verb::kUnknown;
+  const uint64_t key = key_of(name);
+  auto found = std::lower_bound(names.begin(), names.end(), key,
+                                [](const NamedVerb& named, uint64_t wanted) { return named.key < wanted; });
+  for (; found != names.end() && found->key == key; ++found)
+    if (base::equals_ignore_case(found->name, name)) return found->verb;
+  return Verb::kUnknown;
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "wire/fetch_attributes.h"
 
-#include <array>
-
 #include "base/bytes.h"
 #include "wire/lexical.h"
 
@@ -12,17 +10,6 @@ struct Nowhere {
   void operator+=(char) {}
   void operator+=(std::string_view) {}
 };
-
-constexpr std::array<bool, 256> make_atom_ends() {
-  std::array<bool, 256> ends{};
-  for (const char c : std::string_view(" ()\"{\r\n")) ends[static_cast<unsigned char>(c)] = true;
-  return ends;
-}
-constexpr std::array<bool, 256> kAtomEnds = make_atom_ends();
-
-bool ends_atom(char c) {
-  return kAtomEnds[static_cast<unsigned char>(c)];
-}
 
 void skip_spaces(std::string_view text, size_t& at) {
   while (at < text.size() && text[at] == ' ') ++at;

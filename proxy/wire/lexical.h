@@ -3,6 +3,7 @@
 // brackets, so each function looks at its place only and never at what went before.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -34,6 +35,17 @@ std::optional<LiteralSpan> literal_at(std::string_view text, size_t at);
 
 // `at` is where a quoted string begins; the result is behind its closing quote, npos if there is none.
 size_t quoted_end(std::string_view text, size_t at);
+
+// What stands behind an atom, in a command's arguments or in a response.
+constexpr std::array<bool, 256> make_atom_ends() {
+  std::array<bool, 256> ends{};
+  for (const char c : std::string_view(" ()\"{\r\n")) ends[static_cast<unsigned char>(c)] = true;
+  return ends;
+}
+inline constexpr std::array<bool, 256> kAtomEnds = make_atom_ends();
+constexpr bool ends_atom(char c) {
+  return kAtomEnds[static_cast<unsigned char>(c)];
+}
 
 // ASTRING-CHAR of RFC 3501, 9.
 bool is_astring_char(char c);

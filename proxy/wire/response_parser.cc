@@ -8,6 +8,8 @@ namespace imapmux::wire {
 namespace {
 
 constexpr size_t kKeptCapacity = 16 * 1024;
+constexpr size_t kBehindLiteral = 64;  // what usually follows: other attributes, the end
+
 
 // Up to eight octets of a word in upper case as one number: names are compared at once.
 constexpr uint64_t key_of(std::string_view word) {
@@ -207,6 +209,7 @@ ResponseParser::Event ResponseParser::on_literal(std::string_view text, const Li
   }
   if (too_long(text.size() + 2 + static_cast<size_t>(head.size))) return broken("the response is too long");
   if (buffer_.empty()) {
+    buffer_.reserve(text.size() + static_cast<size_t>(head.size) + kBehindLiteral);
     buffer_ = text;
   } else {
     buffer_.resize(text.size());

@@ -35,22 +35,39 @@ void append_member(std::string& out, uint32_t member) {
   }
 }
 
-}  // namespace
-
-std::optional<SequenceSet> SequenceSet::parse(std::string_view text) {
-  SequenceSet set;
-  for (;;) {
-    if (set.ranges_.size() == kMaxRanges) return std::nullopt;
+// False: it is none. What stood before the fault was visited.
+template <class Visit>
+bool for_each_range(std::string_view text, Visit visit) {
+  for (size_t count = 0; count < kMaxRanges; ++count) {
     const size_t comma = text.find(',');
     const std::string_view member = text.substr(0, comma);
     const size_t colon = member.find(':');
     const auto first = parse_member(member.substr(0, colon));
     const auto last = colon == std::string_view::npos ? first : parse_member(member.substr(colon + 1));
-    if (!first || !last) return std::nullopt;
-    set.ranges_.push_back({*first, *last});
-    if (comma == std::string_view::npos) return set;
+    if (!first || !last) return false;
+    visit(SequenceSet::Range{*first, *last});
+    if (comma == std::string_view::npos) return true;
     text.remove_prefix(comma + 1);
   }
+  return false;
+}
+
+}  // namespace
+
+std::optional<SequenceSet> SequenceSet::parse(std::string_view text) {
+  SequenceSet set;
+  if (!for_each_range(text, [&](Range range) { set.ranges_.push_back(range); })) return std::nullopt;
+  return set;
+}
+
+bool SequenceSet::is_valid(std::string_view text) {
+  return for_each_range(text, [](Range) {});
+}
+
+uint32_t SequenceSet::largest_in(std::string_view text) {
+  uint32_t largest = 0;
+  for_each_range(text, [&](Range range) { largest = std::max(largest, ordered(range, 0).second); });
+  return largest;
 }
 
 void SequenceSet::add(uint32_t number) {

@@ -21,6 +21,10 @@ class SequenceSet {
 
   // The whole of `text`, or nothing: 0, an empty member, a number beyond 32 bits, more than 10,000 ranges.
   static std::optional<SequenceSet> parse(std::string_view text);
+  // The same question without the set.
+  static bool is_valid(std::string_view text);
+  // The largest number in `text`, "*" apart.
+  static uint32_t largest_in(std::string_view text);
 
   void add(uint32_t number);  // extends the last range where it continues it
   void add_range(uint32_t first, uint32_t last);

@@ -5,10 +5,6 @@
 namespace imapmux::wire {
 namespace {
 
-bool ends_atom(char c) {
-  return c == ' ' || c == '(' || c == ')' || c == '"' || c == '{' || c == '\r' || c == '\n';
-}
-
 // Behind the "]" that closes the "[" at `at`; npos if nothing does.
 size_t bracket_end(std::string_view text, size_t at) {
   size_t i = at + 1;

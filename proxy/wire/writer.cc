@@ -1,6 +1,7 @@
 #include "wire/writer.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/bytes.h"
@@ -11,6 +12,14 @@ namespace {
 
 constexpr size_t kMaxQuoted = 1'000;
 constexpr size_t kMaxText = 400;
+
+// What write_command() can't simply pass on.
+constexpr std::array<bool, 256> make_needs_care() {
+  std::array<bool, 256> needs{};
+  for (const char c : std::string_view("\"{~\r\n\0", 6)) needs[static_cast<unsigned char>(c)] = true;
+  return needs;
+}
+constexpr std::array<bool, 256> kNeedsCare = make_needs_care();
 
 // "NIL" would be read as nothing, and some servers take brackets for the section of a FETCH.
 bool can_be_atom(std::string_view value) {
@@ -86,6 +95,11 @@ void write_text(std::string& out, std::string_view text) {
   }
 }
 
+bool is_plain(std::string_view text) {
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return kNeedsCare[static_cast<unsigned char>(c)]; });
+}
+
 OutgoingCommand write_command(std::string_view tag, std::string_view text, LiteralForm form) {
   std::vector<std::string> pieces(1);
   pieces.back().reserve(tag.size() + text.size() + 3);
@@ -94,7 +108,9 @@ OutgoingCommand write_command(std::string_view tag, std::string_view text, Liter
   size_t i = 0;
   size_t unwritten_at = 0;  // from here to i is passed on as it came
   const auto write_up_to_here = [&] { pieces.back() += text.substr(unwritten_at, i - unwritten_at); };
-  while (i < text.size()) {
+  for (;;) {
+    while (i < text.size() && !kNeedsCare[static_cast<unsigned char>(text[i])]) ++i;
+    if (i == text.size()) break;
     const char c = text[i];
     if (c == '"') {
       const size_t end = quoted_end(text, i);

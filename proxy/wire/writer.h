@@ -41,5 +41,7 @@ struct OutgoingCommand {
   std::vector<std::string> pieces;
 };
 OutgoingCommand write_command(std::string_view tag, std::string_view text, LiteralForm form);
+// Whether write_command() would give one piece: tag, SP, `text` as it is, CRLF.
+bool is_plain(std::string_view text);
 
 }  // namespace imapmux::wire

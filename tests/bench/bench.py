@@ -1,265 +1,131 @@
 #!/usr/bin/env python3
-"""Measures what imapmux costs per command and per login, beside nginx's mail proxy, in front of the same backend.
+"""Measures what imapmux costs beside the proxies that people use, all in front of the same fast backend on loopback.
 
-Run it by script/bench, which builds everything. Everything listens on loopback and ends with this program. CPU is
-user and system time of a proxy's own processes, all descendants included, from /proc. Repeats are interleaved, so
-that a disturbance meets all alike. Ratios carry to another machine, absolute figures do not.
+script/bench builds everything and runs this. Subjects take turns at each work, round by round, so that what disturbs the
+machine meets all alike: ratios within a run carry to another machine, absolute figures do not.
+
+  script/bench                                        everything
+  script/bench --clear --only nginx --only unrestricted --work command --repeats 3
+  script/bench --pairs nginx,unrestricted --work command --work fetch
+                                                      what decides about a goal: many pairs of long runs
 """
-
 import argparse
 import contextlib
-import json
+import datetime
 import os
 import pathlib
 import platform
-import socket
-import statistics
+import re
+import resource
+import shlex
+import signal
 import subprocess
 import sys
-import tempfile
-import time
 
-HERE = pathlib.Path(__file__).parent
+import goals
+import report
+import rounds
+from lab import Lab
+from subjects import SUBJECTS, WORKS
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
 RESULTS = HERE / "RESULTS.md"
-TICK = os.sysconf("SC_CLK_TCK")
-
-# Any user gets the fake backend. nginx asks by HTTP; a second nginx answers, whose CPU is not the proxy's.
-NGINX_COMMON = """
-daemon off;
-pid {directory}/{name}.pid;
-error_log stderr crit;
-worker_processes 1;
-events {{ worker_connections 4096; }}
-"""
-NGINX_AUTH = NGINX_COMMON + """
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      add_header Auth-Status OK; add_header Auth-Server 127.0.0.1; add_header Auth-Port {backend};
-      return 204;
-    }}
-  }}
-}}
-"""
-NGINX_MAIL = "load_module /usr/lib/nginx/modules/ngx_mail_module.so;\n" + NGINX_COMMON + """
-mail {{
-  server_name bench;
-  auth_http 127.0.0.1:{auth}/;
-  {certificates}
-  server {{ listen 127.0.0.1:{port}{ssl}; protocol imap; imap_auth plain login; proxy_pass_error_message on; }}
-}}
-"""
-IMAPMUX = """
-workers: 1
-limits: {{max_clients: 1000}}
-log: {{level: warn}}
-{certificates}
-listeners:
-  - {{name: bench, bind: "127.0.0.1:{port}", tls: {tls}}}
-backends:
-  fake:
-    servers: ["127.0.0.1:{backend}"]
-    tls: none
-    mailbox_access: {access}
-    connections_per_user: 100
-routes:
-  - {{backend: fake}}
-"""
+PACKAGES = ("nginx", "haproxy", "dovecot-core", "imapproxy", "perdition", "libssl3", "libuv1")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Bench:
-    """Starts the programs, and ends what it started."""
-
-    def __init__(self, build, directory, tls, stack):
-        self.build = build
-        self.directory = directory
-        self.tls = tls
-        self.stack = stack
-        if tls:
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                            "-nodes", "-subj", "/CN=bench", "-days", "2",
-                            "-keyout", f"{directory}/key.pem", "-out", f"{directory}/cert.pem"],
-                           check=True, capture_output=True)
-
-    def start(self, command, port):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        self.stack.callback(self.stop, process)
-        for _ in range(100):
-            if process.poll() is not None:
-                raise SystemExit(f"{command[0]} ended with status {process.returncode}")
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return process.pid
-            time.sleep(0.05)
-        raise SystemExit(f"{command[0]} does not listen on port {port}")
-
-    @staticmethod
-    def stop(process):
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def configuration(self, name, text, **values):
-        file = self.directory / name
-        file.write_text(text.format(directory=self.directory, name=name, **values))
-        return file
-
-    def fake_backend(self):
-        port = free_port()
-        return port, self.start([self.build / "tests/bench/fake_backend", str(port)], port)
-
-    def nginx(self, backend):
-        auth, port = free_port(), free_port()
-        self.start(["nginx", "-c", self.configuration("auth.conf", NGINX_AUTH, port=auth, backend=backend)], auth)
-        certificates = (f"ssl_certificate {self.directory}/cert.pem; ssl_certificate_key {self.directory}/key.pem;"
-                        if self.tls else "")
-        file = self.configuration("mail.conf", NGINX_MAIL, port=port, auth=auth, certificates=certificates,
-                                  ssl=" ssl" if self.tls else "")
-        return port, self.start(["nginx", "-c", file], port)
-
-    def imapmux(self, backend, access):
-        port = free_port()
-        certificates = (f"certificates:\n  - {{names: [bench], certificate: {self.directory}/cert.pem, "
-                        f"private_key: {self.directory}/key.pem}}" if self.tls else "")
-        file = self.configuration(f"{access}.yaml", IMAPMUX, port=port, backend=backend, access=access,
-                                  certificates=certificates, tls="implicit" if self.tls else "none")
-        return port, self.start([self.build / "proxy/imapmux", "serve", "--config", file], port)
-
-    def load(self, what, port, count, tls):
-        options = ["--tls"] if tls else []
-        done = subprocess.run([self.build / "tests/bench/load_generator", *options, what, str(port), str(count)],
-                              stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout)
-
-
-def processes():
-    """pid -> (parent, CPU ticks of the process and of the children it has waited for)"""
-    result = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                result[int(entry.name)] = int(fields[1]), sum(map(int, fields[11:15]))
-    return result
-
-
-def cpu_seconds(root):
-    """CPU time of `root` and all its descendants."""
-    now = processes()
-    total = 0
-    for pid, (_, ticks) in now.items():
-        ancestor = pid
-        while ancestor in now and ancestor != root:
-            ancestor = now[ancestor][0]
-        total += ticks if ancestor == root else 0
-    return total / TICK
-
-
-def measure(bench, subject, what, count):
-    """One run: CPU microseconds per operation, and operations per second."""
-    port, pid, tls = subject
-    before = cpu_seconds(pid)
-    result = bench.load(what, port, count, tls)
-    time.sleep(0.2)  # what the proxy does after the last answer belongs to it
-    return (cpu_seconds(pid) - before) * 1e6 / count, result["per_second"]
-
-
-def spread(values):
-    return (max(values) - min(values)) / statistics.median(values) * 100 if statistics.median(values) else 0.0
-
-
-def table(runs, subjects):
-    """One table: medians over the repeats, ratio to nginx (CPU) and to no proxy at all (rate), spread of the CPU."""
-    lines = ["| | µs CPU per NOOP | × nginx | NOOP/s | × no proxy | spread | µs CPU per login | × nginx | logins/s "
-             "| × no proxy | spread |", "|---|" + "---|" * 10]
-
-    def median(name, what, index):
-        values = [run[index] for run in runs.get((name, what), [])]
-        return statistics.median(values) if values else float("nan")
-
-    def ratio(value, reference):
-        return f"{value / reference:.2f}" if reference and value == value and reference == reference else "–"
-
-    for name in subjects:
-        cells = [name]
-        for what in ("command", "login"):
-            cpu, rate = median(name, what, 0), median(name, what, 1)
-            cells += [f"{cpu:.1f}", ratio(cpu, median("nginx", what, 0)), f"{rate:.0f}",
-                      ratio(rate, median("no proxy", what, 1)), f"{spread([r[0] for r in runs[name, what]]):.0f} %"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def pair(text):
+    first, _, second = text.partition(",")
+    for key in (first, second):
+        if key not in SUBJECTS or not SUBJECTS[key].works:
+            raise argparse.ArgumentTypeError(f"{key!r} is none of {', '.join(SUBJECTS)}")
+    return first, second
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=pathlib.Path, default=HERE.parent.parent / "build/release")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--commands", type=int, default=100_000, help="NOOPs per run, over 16 connections")
-    parser.add_argument("--logins", type=int, default=5_000, help="logins per run, 16 at a time (a tenth with TLS)")
-    parser.add_argument("--tls", action="store_true", help="TLS toward the client")
-    parser.add_argument("--only", action="append", choices=["nginx", "unrestricted", "exclusive", "shared"],
-                        help="may be repeated; default: nginx, unrestricted, exclusive")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name}")
-    return parser.parse_args()
+    parser.add_argument("--repeats", type=int, default=7, help="rounds (%(default)s)")
+    parser.add_argument("--seconds", type=float, help="of each run (0.6); with --pairs of CPU of each half of a pair (3)")
+    parser.add_argument("--only", action="append", choices=SUBJECTS, metavar="SUBJECT",
+                        help=f"may be repeated: {', '.join(SUBJECTS)}")
+    parser.add_argument("--work", action="append", choices=[*WORKS, *rounds.EXTRAS], metavar="WORK",
+                        help=f"may be repeated: {', '.join([*WORKS, *rounds.EXTRAS])}")
+    parser.add_argument("--clear", action="store_true", help="only in the clear")
+    parser.add_argument("--tls", action="store_true", help="only with TLS toward the client")
+    parser.add_argument("--pairs", action="append", type=pair, metavar="FIRST,SECOND",
+                        help="CPU of the second as a ratio to the first's; may be repeated")
+    parser.add_argument("--count", type=int, default=9, help="how many pairs (%(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"put the outcome into {RESULTS.relative_to(TOP)}")
+    parser.add_argument("--build", type=pathlib.Path, default=TOP / "build/release", help="folder of the programs")
+    parser.add_argument("--nice", type=int, default=-10, metavar="N",
+                        help="priority of all that is measured, where allowed (%(default)s: ahead of what else runs)")
+    parser.add_argument("--lock", type=pathlib.Path, metavar="FILE",
+                        help="lock this file for each turn, as others do who measure on this machine")
+    options = parser.parse_args()
+    options.seconds = options.seconds or (3.0 if options.pairs else 0.6)
+    options.modes = [tls for tls in (False, True) if options.tls == options.clear or options.tls == tls]
+    return options
 
 
-def run_all(options, directory, stack):
-    bench = Bench(options.build, directory, options.tls, stack)
-    backend, backend_pid = bench.fake_backend()
-    subjects = {"no proxy": (backend, backend_pid, False)}
-    for name in options.only or ["nginx", "unrestricted", "exclusive"]:
-        if name == "nginx":
-            subjects["nginx"] = (*bench.nginx(backend), options.tls)
-        else:
-            subjects[f"imapmux {name}"] = (*bench.imapmux(backend, name), options.tls)
-    counts = {"command": options.commands, "login": options.logins // (10 if options.tls else 1)}
-    runs = {}
-    for repeat in range(-1, options.repeats):  # the first round warms up
-        for name, subject in subjects.items():
-            for what, count in counts.items():
-                result = measure(bench, subject, what, count if repeat >= 0 else max(count // 20, 50))
-                if repeat >= 0:
-                    runs.setdefault((name, what), []).append(result)
-        print(f"round {repeat + 1} of {options.repeats}", file=sys.stderr)
-    return table(runs, subjects)
+def output_of(*command):
+    return subprocess.run(command, capture_output=True, text=True, cwd=TOP).stdout.strip()
+
+
+def circumstances(others):
+    """Machine, versions, and how this came about. others: a cpu.Others of the time of measuring."""
+    model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    packages = output_of("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package} ${Version}\n", *PACKAGES)
+    versions = [line.split(maxsplit=1)[1] for line in packages.splitlines() if line.startswith("ii")]
+    return (f"{datetime.date.today():%Y-%m-%d}, imapmux {output_of('git', 'describe', '--always', '--dirty', '--tags')}, "
+            f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), of which others used {others.share():.0%} meanwhile, Linux {platform.release()}; "
+            f"{', '.join(versions)}. `{shlex.join(['script/bench', *sys.argv[1:]])}`")
+
+
+def write_section(name, text):
+    """Puts `text`, which begins with its title ("## …"), where the section of RESULTS.md was whose title begins with `name`."""
+    old = RESULTS.read_text() if RESULTS.exists() else "# What imapmux costs\n\nWritten by `script/bench --write`.\n"
+    RESULTS.write_text(report.with_section(old, name, text))
+
+
+def tables(lab, options):
+    """title -> text"""
+    results = {tls: rounds.tables(lab, options, tls) for tls in options.modes}
+    sections = {"TLS toward the client" if tls else "In the clear": report.section(found) for tls, found in results.items()}
+    judged = goals.goal_table(results)
+    if judged:
+        sections["Goals"] = judged
+    return sections
+
+
+def pairs(lab, options):
+    found, problems = {}, []
+    for tls in options.modes:
+        more, failed = rounds.pairs(lab, options, tls)
+        found |= more
+        problems += failed
+    return {"Pairs": "\n\n".join([report.pair_table(found), *(f"Missing: {problem}" for problem in problems)])}
 
 
 def main():
     options = arguments()
-    with contextlib.ExitStack() as stack:
-        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        directory.chmod(0o755)  # nginx's worker is another user
-        result = run_all(options, directory, stack)
-    title = f"{'TLS toward the client' if options.tls else 'In the clear'}: medians of {options.repeats}"
-    note = ("Row \"no proxy\" shows the fake backend's own CPU" + (", in the clear. " if options.tls else ". ") +
-            "One worker each. Spread: largest less smallest CPU, of the median.")
-    print(f"{title}\n\n{result}\n\n{note}")
-    if options.write:
-        machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, {time.strftime('%Y-%m-%d')}"
-        write_section(title.split(":")[0], f"## {title}\n{machine}. {note}\n\n{result}\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(PermissionError):
+        os.nice(options.nice)
+    with Lab(options.build) as lab:
+        sections = (pairs if options.pairs else tables)(lab, options)
+    about = circumstances(lab.others)
+    for title, text in sections.items():
+        print(f"## {title}\n{text}\n")
+        if options.write:
+            write_section(title, f"## {title}\n{about}\n\n{text}")
+    print(about)
     return 0
 
 
-def write_section(name, text):
-    """Replaces the section of RESULTS.md whose title begins with `name`."""
-    old = RESULTS.read_text() if RESULTS.exists() else "# What imapmux costs\n\nWritten by `script/bench --write`.\n"
-    head, *sections = old.split("\n## ")
-    kept = [section.rstrip() + "\n" for section in sections if not section.startswith(name)]
-    RESULTS.write_text("\n## ".join([head.rstrip() + "\n", *kept]) + "\n" + text)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,10 +1,10 @@
 // A fast IMAP server with canned answers, so that a benchmark measures the proxy in front of it.
 //
-//   fake_backend [PORT]      prints "listening on 127.0.0.1:PORT"; ends on SIGTERM
+//   fake_backend [PORT [TLSPORT CERTIFICATE KEY]]     prints "listening on 127.0.0.1:PORT"; ends on SIGTERM
 //
 // One thread, epoll, no storage: any user and password log in, every mailbox holds the same ten messages
-// whose UIDs equal their numbers, and nothing changes them. What it says is consistent, so that a proxy that
-// keeps a table of the mailbox is content.
+// whose UIDs equal their numbers, and nothing changes them. Message 2 has 10 MiB, 3 has 100 KiB, all others 1
+// KiB. What it says is consistent, so that a proxy that keeps a table of the mailbox is content.
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 
@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,12 +21,25 @@
 #include <utility>
 
 #include "socket.h"
+#include "stream.h"
 
 namespace bench {
 namespace {
 
 constexpr unsigned kMessages = 10;
-constexpr size_t kBodySize = 1024;
+// What is longer is sent from one buffer that all messages share, not copied into the answer.
+constexpr size_t kLongestInline = 4096;
+
+constexpr size_t body_size(unsigned message) {
+  switch (message) {
+    case 2:
+      return size_t{10} << 20;
+    case 3:
+      return size_t{100} << 10;
+    default:
+      return 1024;
+  }
+}
 constexpr std::string_view kCapabilities =
     "IMAP4rev1 LITERAL+ SASL-IR ID IDLE UNSELECT UIDPLUS NAMESPACE AUTH=PLAIN AUTH=LOGIN";
 
@@ -75,33 +89,88 @@ bool announces_literal(std::string_view line, Literal& literal) {
   return std::from_chars(line.data() + open + 1, line.data() + line.size(), literal.size).ec == std::errc();
 }
 
-class Connection {
+// What waits to be sent: text, and within it the places where a long body stands.
+class Output {
  public:
-  explicit Connection(Socket socket) : socket_(std::move(socket)) {
-    out_ = "* OK [CAPABILITY " + std::string(kCapabilities) + "] fake backend ready\r\n";
+  bool empty() const { return text_.empty(); }
+  Output& operator<<(std::string_view text) {
+    text_.append(text);
+    return *this;
+  }
+  void body(size_t size) {
+    if (size <= kLongestInline) {
+      text_.append(size, 'x');
+    } else {
+      bodies_.push_back({text_.size(), size});
+    }
   }
 
-  int fd() const { return socket_.fd(); }
-  bool wants_write() const { return !out_.empty(); }
+  // Sends what the connection takes; false at its end.
+  bool send_to(Stream& stream) {
+    while (!text_.empty()) {
+      const Stream::Outcome outcome = stream.write(next());
+      if (outcome.count == 0) return !outcome.ended;
+      sent(outcome.count);
+    }
+    return true;
+  }
+
+ private:
+  struct Body {
+    size_t at;  // in text_
+    size_t size;
+  };
+
+  bool in_body() const { return !bodies_.empty() && bodies_.front().at == sent_; }
+  std::string_view next() const {
+    static const std::string chunk(size_t{256} << 10, 'x');  // small enough for the cache
+    if (in_body()) return std::string_view(chunk).substr(0, bodies_.front().size);
+    const size_t end = bodies_.empty() ? text_.size() : bodies_.front().at;
+    return std::string_view(text_).substr(sent_, end - sent_);
+  }
+  void sent(size_t count) {
+    if (in_body()) {
+      bodies_.front().size -= count;
+      if (bodies_.front().size == 0) bodies_.pop_front();
+      return;  // text follows each body
+    }
+    sent_ += count;
+    if (sent_ < text_.size()) return;
+    text_.clear();
+    sent_ = 0;
+  }
+
+  std::string text_;
+  size_t sent_ = 0;  // octets of text_
+  std::deque<Body> bodies_;
+};
+
+class Connection {
+ public:
+  Connection(Socket socket, SSL_CTX* tls) : stream_(std::move(socket), tls, Role::kServer) {
+    out_ << "* OK [CAPABILITY " << kCapabilities << "] fake backend ready\r\n";
+  }
+
+  int fd() const { return stream_.fd(); }
+  bool wants_write() const {
+    return !out_.empty() && (!stream_.ssl() || SSL_is_init_finished(stream_.ssl()));
+  }
 
   // Both return false when the connection is over.
   bool read() {
     static std::array<char, 65536> buffer;
-    const ssize_t count = recv(fd(), buffer.data(), buffer.size(), 0);
-    if (count <= 0) return count < 0 && errno == EAGAIN;
-    in_.append(buffer.data(), static_cast<size_t>(count));
+    while (true) {
+      const Stream::Outcome outcome = stream_.read(buffer);
+      if (outcome.ended) return false;
+      in_.append(buffer.data(), outcome.count);
+      // There may be more where a buffer was filled, and within TLS.
+      if (outcome.count == 0 || (outcome.count < buffer.size() && !stream_.ssl())) break;
+    }
     take_commands();
     return write();
   }
 
-  bool write() {
-    if (!out_.empty()) {
-      const ssize_t count = send(fd(), out_.data(), out_.size(), MSG_NOSIGNAL);
-      if (count < 0) return errno == EAGAIN;
-      out_.erase(0, static_cast<size_t>(count));
-    }
-    return !(closing_ && out_.empty());
-  }
+  bool write() { return out_.send_to(stream_) && !(closing_ && out_.empty()); }
 
  private:
   void take_commands() {
@@ -111,7 +180,7 @@ class Connection {
       if (end == std::string::npos) break;
       Literal literal{};
       if (announces_literal(std::string_view(in_).substr(start, end - start), literal)) {
-        if (literal.waits) out_ += "+ go on\r\n";
+        if (literal.waits) out_ << "+ go on\r\n";
         scanned_ = end + 2 + literal.size;
         if (scanned_ > in_.size()) break;
         continue;
@@ -136,78 +205,78 @@ class Connection {
     if (verb == "FETCH") {
       fetch(line, uid);
     } else if (verb == "STORE") {
-      for_each_message(word(line), [&](unsigned i) { untagged_fetch(i, uid, "FLAGS (\\Seen)"); });
+      for_each_message(word(line), [&](unsigned i) { store(i, uid); });
     } else if (verb == "SEARCH") {
       search(upper(line));
     } else if (verb == "SELECT" || verb == "EXAMINE") {
-      out_ +=
-          "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n* 10 EXISTS\r\n* 0 RECENT\r\n"
-          "* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] ok\r\n"
-          "* OK [UIDVALIDITY 1] ok\r\n* OK [UIDNEXT 11] ok\r\n";
+      out_ << "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n* 10 EXISTS\r\n* 0 RECENT\r\n"
+              "* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] ok\r\n"
+              "* OK [UIDVALIDITY 1] ok\r\n* OK [UIDNEXT 11] ok\r\n";
       finish(tag, verb == "SELECT" ? "OK [READ-WRITE] done" : "OK [READ-ONLY] done");
       return;
     } else if (verb == "STATUS") {
       status(line);
     } else if (verb == "CAPABILITY") {
-      out_.append("* CAPABILITY ").append(kCapabilities).append("\r\n");
+      out_ << "* CAPABILITY " << kCapabilities << "\r\n";
     } else if (verb == "NAMESPACE") {
-      out_ += "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n";
+      out_ << "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n";
     } else if (verb == "LIST" || verb == "LSUB") {
-      out_.append("* ").append(verb).append(" () \"/\" INBOX\r\n");
+      out_ << "* " << verb << " () \"/\" INBOX\r\n";
     } else if (verb == "ID") {
-      out_ += "* ID NIL\r\n";
+      out_ << "* ID NIL\r\n";
     } else if (verb == "IDLE" || (verb == "AUTHENTICATE" && line.find(' ') == std::string_view::npos)) {
       pending_tag_ = tag;
-      out_ += "+ \r\n";
+      out_ << "+ \r\n";
       return;
     } else if (verb == "LOGOUT") {
-      out_ += "* BYE see you\r\n";
+      out_ << "* BYE see you\r\n";
       closing_ = true;
     }
     finish(tag, "OK done");
   }
 
-  void finish(std::string_view tag, std::string_view text) {
-    out_.append(tag).append(" ").append(text).append("\r\n");
-  }
-
-  void untagged_fetch(unsigned message, bool uid, std::string_view attributes) {
-    const std::string number = std::to_string(message);
-    out_.append("* ").append(number).append(" FETCH (");
-    if (uid) out_.append("UID ").append(number).append(attributes.empty() ? "" : " ");
-    out_.append(attributes).append(")\r\n");
-  }
+  void finish(std::string_view tag, std::string_view text) { out_ << tag << " " << text << "\r\n"; }
 
   void fetch(std::string_view arguments, bool uid) {
     const std::string_view set = word(arguments);
     const std::string items = upper(arguments);
-    std::string attributes;
-    const auto add = [&](std::string_view attribute) {
-      attributes.append(attributes.empty() ? "" : " ").append(attribute);
-    };
-    if (items.find("FLAGS") != std::string::npos) add("FLAGS (\\Seen)");
-    if (items.find("RFC822.SIZE") != std::string::npos) add("RFC822.SIZE 1024");
-    if (items.find("INTERNALDATE") != std::string::npos) add("INTERNALDATE \"01-Jan-2024 00:00:00 +0000\"");
-    if (const size_t section = items.find('['); section != std::string::npos) {
-      add("BODY" + items.substr(section, items.find(']') - section + 1) + " {1024}\r\n");
-      attributes.append(kBodySize, 'x');
-    }
-    uid = uid || items.find("UID") != std::string::npos;
-    for_each_message(set, [&](unsigned message) { untagged_fetch(message, uid, attributes); });
+    const auto asked = [&](const char* item) { return items.find(item) != std::string::npos; };
+    std::string same;  // for all messages
+    if (asked("FLAGS")) same += " FLAGS (\\Seen)";
+    if (asked("INTERNALDATE")) same += " INTERNALDATE \"01-Jan-2024 00:00:00 +0000\"";
+    std::string section;
+    if (const size_t open = items.find('['); open != std::string::npos)
+      section = " BODY" + items.substr(open, items.find(']') - open + 1);
+    for_each_message(set, [&](unsigned message) {
+      const size_t size = body_size(message);
+      std::string attributes = same;
+      if (uid || asked("UID")) attributes += " UID " + std::to_string(message);
+      if (asked("RFC822.SIZE")) attributes += " RFC822.SIZE " + std::to_string(size);
+      if (!section.empty()) attributes += section + " {" + std::to_string(size) + "}\r\n";
+      out_ << "* " << std::to_string(message) << " FETCH ("
+           << std::string_view(attributes).substr(attributes.empty() ? 0 : 1);
+      if (!section.empty()) out_.body(size);
+      out_ << ")\r\n";
+    });
+  }
+
+  void store(unsigned message, bool uid) {
+    const std::string number = std::to_string(message);
+    out_ << "* " << number << " FETCH (FLAGS (\\Seen)" << (uid ? " UID " + number : "") << ")\r\n";
   }
 
   // All are seen and none deleted or flagged; other keys find everything.
   void search(const std::string& keys) {
-    out_ += "* SEARCH";
+    out_ << "* SEARCH";
     const bool none = keys.ends_with("UNSEEN") || keys == "DELETED" || keys == "FLAGGED" || keys == "RECENT";
-    for (unsigned i = 1; !none && i <= kMessages; ++i) out_.append(" ").append(std::to_string(i));
-    out_ += "\r\n";
+    for (unsigned i = 1; !none && i <= kMessages; ++i) out_ << " " << std::to_string(i);
+    out_ << "\r\n";
   }
 
   void status(std::string_view arguments) {
     const size_t open = std::min(arguments.rfind('('), arguments.size());
     std::string_view items = arguments.substr(open);
-    out_.append("* STATUS ").append(arguments.substr(0, open)).append("(");
+    out_ << "* STATUS " << arguments.substr(0, open) << "(";
     items.remove_prefix(std::min<size_t>(1, items.size()));
     if (items.ends_with(')')) items.remove_suffix(1);
     while (!items.empty()) {
@@ -216,18 +285,26 @@ class Connection {
                           : item == "UIDNEXT"     ? "11"
                           : item == "UIDVALIDITY" ? "1"
                                                   : "0";
-      out_.append(item).append(" ").append(value).append(items.empty() ? "" : " ");
+      out_ << item << " " << value << (items.empty() ? "" : " ");
     }
-    out_ += ")\r\n";
+    out_ << ")\r\n";
   }
 
-  Socket socket_;
+  Stream stream_;
   std::string in_;
   size_t scanned_ = 0;  // octets of in_ in which no command ends
-  std::string out_;
+  Output out_;
   std::string pending_tag_;  // of IDLE or AUTHENTICATE: the next line ends it
   bool closing_ = false;
 };
+
+SslContext server_context(const char* certificate, const char* key) {
+  SslContext context(SSL_CTX_new(TLS_server_method()));
+  if (SSL_CTX_use_certificate_chain_file(context.get(), certificate) != 1 ||
+      SSL_CTX_use_PrivateKey_file(context.get(), key, SSL_FILETYPE_PEM) != 1)
+    die("certificate and key");
+  return context;
+}
 
 class Server {
  public:
@@ -244,6 +321,12 @@ class Server {
     std::fflush(stdout);
   }
 
+  void listen_with_tls(uint16_t port, SslContext tls) {
+    tls_ = std::move(tls);
+    tls_listener_ = listen_on(port);
+    control(EPOLL_CTL_ADD, tls_listener_.fd(), EPOLLIN);
+  }
+
   void run() {
     std::array<epoll_event, 256> events;
     while (true) {
@@ -253,7 +336,9 @@ class Server {
         const int fd = events[static_cast<size_t>(i)].data.fd;
         if (fd == signals_.fd()) return;
         if (fd == listener_.fd()) {
-          accept_all();
+          accept_all(listener_, nullptr);
+        } else if (fd == tls_listener_.fd()) {
+          accept_all(tls_listener_, tls_.get());
         } else {
           serve(fd, events[static_cast<size_t>(i)].events);
         }
@@ -269,15 +354,14 @@ class Server {
     if (epoll_ctl(poll_.fd(), operation, fd, &event) != 0) die("epoll_ctl");
   }
 
-  void accept_all() {
+  void accept_all(const Socket& listener, SSL_CTX* tls) {
     while (true) {
-      Socket socket(accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      Socket socket(accept4(listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (socket.fd() < 0) return;
-      no_delay(socket.fd());
-      auto connection = std::make_unique<Connection>(std::move(socket));
+      auto connection = std::make_unique<Connection>(std::move(socket), tls);
       const int fd = connection->fd();
       control(EPOLL_CTL_ADD, fd, EPOLLIN);
-      if (connection->write()) connections_.emplace(fd, std::move(connection));
+      if (tls || connection->write()) connections_.emplace(fd, std::move(connection));
     }
   }
 
@@ -296,6 +380,8 @@ class Server {
   }
 
   Socket listener_;
+  Socket tls_listener_;
+  SslContext tls_;
   Socket poll_;
   Socket signals_;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
@@ -305,6 +391,9 @@ class Server {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  bench::Server server(static_cast<uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0));
+  const auto port = [&](int i) { return static_cast<uint16_t>(argc > i ? std::atoi(argv[i]) : 0); };
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
+  bench::Server server(port(1));
+  if (argc > 4) server.listen_with_tls(port(2), bench::server_context(argv[3], argv[4]));
   server.run();
 }

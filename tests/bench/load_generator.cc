@@ -1,16 +1,25 @@
 // Loads an IMAP server or proxy on loopback, bounded in count and time, and prints one line of JSON.
 //
-//   load_generator command PORT COUNT [CONNECTIONS [TEXT]]   logged in and in INBOX, each connection sends
-//   TEXT (NOOP)
-//                                                            and waits for its answer, COUNT commands in all
-//   load_generator login   PORT COUNT [CONNECTIONS]          COUNT sessions: connect, LOGIN, LOGOUT
+//   load_generator [OPTIONS] command PORT COUNT [CONNECTIONS [TEXT]]   logged in and in INBOX, each
+//   connection
+//       sends TEXT (NOOP) and waits for its answer, COUNT commands in all
+//   load_generator [OPTIONS] login PORT COUNT [CONNECTIONS]   COUNT sessions: connect, LOGIN, LOGOUT
+//   load_generator [OPTIONS] idle PORT COUNT                  COUNT sessions that sit in INBOX in IDLE
 //
-// Options in front: --tls (from the first octet; certificates are not verified), --users N (names user0 …,
-// 200). One thread, epoll. Waits are microseconds; a login's wait is from connect to the answer to LOGIN.
-// Exit status 1 if anything but OK was answered, a connection broke, or not all was done within a minute.
-#include <fcntl.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
+//   --tls            from the first octet; certificates are not verified
+//   --resume         with TLS: each connection resumes the session of an earlier one
+//   --seconds S      ends earlier than COUNT; what is under way is waited for
+//   --depth N        commands in flight on each connection (1)
+//   --users N        the sessions log in as N users in turn (200)
+//   --first-user N   these are user<N> and those after it (0)
+//   --warm-up N      N logins before the measured ones
+//   --stepwise       prints "ready" when the measured part is about to begin, and waits for a line or the end
+//   of
+//                    stdin then, and once more before the connections are closed
+//
+// One thread, epoll. Waits are microseconds; a login's wait is from connect to the answer to LOGIN, and
+// `late` is the share of waits that a delayed acknowledgement explains. Exit status 1 if anything but OK was
+// answered, a connection broke, or a part was not done within a minute.
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -18,26 +27,38 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "socket.h"
+#include "stream.h"
 
 namespace bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kTimeLimit = std::chrono::seconds(60);
+constexpr size_t kOpenAtATime = 4;  // up-imapproxy's listen backlog is 5
+constexpr double kLate = 35e3;      // Linux delays acknowledgements by 40 ms
+
+enum class Work : uint8_t { kCommands, kLogins, kIdle };
 
 struct Options {
-  bool logins = false;
+  Work work = Work::kCommands;
   bool tls = false;
+  bool resume = false;
+  bool stepwise = false;
   uint16_t port = 0;
   size_t count = 1000;
   size_t connections = 16;
+  size_t depth = 1;
   size_t users = 200;
+  size_t first_user = 0;
+  size_t warm_up = 0;
+  double seconds = 0;
   std::string command = "NOOP";
 };
 
@@ -45,272 +66,373 @@ struct Fault {
   std::string what;
 };
 
-struct SslDeleter {
-  void operator()(SSL* ssl) const { SSL_free(ssl); }
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-};
-
-// A non-blocking stream, in the clear or through TLS. What is written is small and always fits the socket's
-// buffer.
-class Stream {
- public:
-  Stream(Socket socket, SSL_CTX* tls) : socket_(std::move(socket)) {
-    if (!tls) return;
-    ssl_.reset(SSL_new(tls));
-    SSL_set_fd(ssl_.get(), socket_.fd());
-    SSL_set_connect_state(ssl_.get());
-  }
-  int fd() const { return socket_.fd(); }
-
-  // Begins the handshake, which then goes on within read().
-  void start() {
-    if (ssl_) SSL_do_handshake(ssl_.get());
-  }
-
-  // Octets read; 0 when there are none now; throws at the end of the connection unless `end_is_fine`.
-  size_t read(char* buffer, size_t size, bool end_is_fine, bool& ended) {
-    ssize_t count = 0;
-    bool later = false;
-    if (ssl_) {
-      ERR_clear_error();
-      count = SSL_read(ssl_.get(), buffer, static_cast<int>(size));
-      later = count <= 0 && SSL_get_error(ssl_.get(), static_cast<int>(count)) == SSL_ERROR_WANT_READ;
-    } else {
-      count = recv(fd(), buffer, size, 0);
-      later = count < 0 && errno == EAGAIN;
-    }
-    if (count > 0) return static_cast<size_t>(count);
-    if (later) return 0;
-    if (!end_is_fine) throw Fault{"the connection ended"};
-    ended = true;
-    return 0;
-  }
-
-  void write(std::string_view octets) {
-    const ssize_t count = ssl_ ? SSL_write(ssl_.get(), octets.data(), static_cast<int>(octets.size()))
-                               : send(fd(), octets.data(), octets.size(), MSG_NOSIGNAL);
-    if (count != static_cast<ssize_t>(octets.size())) throw Fault{"a write failed"};
-  }
-
- private:
-  Socket socket_;
-  std::unique_ptr<SSL, SslDeleter> ssl_;
-};
-
 // Cuts what arrives into lines, literals passed over.
 class Lines {
  public:
   template <typename Visit>
   void feed(std::string_view octets, Visit visit) {
-    pending_.append(octets);
-    size_t start = 0;
-    while (true) {
+    while (!octets.empty()) {
       if (literal_ > 0) {
-        const size_t passed = std::min(literal_, pending_.size() - start);
-        start += passed;
+        const size_t passed = std::min(literal_, octets.size());
+        octets.remove_prefix(passed);
         literal_ -= passed;
+        continue;
       }
-      const size_t end = literal_ > 0 ? std::string::npos : pending_.find("\r\n", start);
-      if (end == std::string::npos) break;
-      const std::string_view line = std::string_view(pending_).substr(start, end - start);
-      start = end + 2;
-      if (line.ends_with('}')) {
-        const size_t open = line.rfind('{');
-        std::from_chars(line.data() + open + 1, line.data() + line.size() - 1, literal_);
+      const size_t size = std::min(octets.find('\n'), octets.size() - 1) + 1;
+      std::string_view line = octets.substr(0, size);
+      octets.remove_prefix(size);
+      if (!begun_.empty() || !line.ends_with('\n')) {
+        begun_.append(line);
+        if (!line.ends_with('\n')) return;
+        line = begun_;
       }
+      line.remove_suffix(line.ends_with("\r\n") ? 2 : 1);
+      if (line.ends_with('}'))
+        std::from_chars(line.data() + line.rfind('{') + 1, line.data() + line.size(), literal_);
       visit(line);
+      begun_.clear();
     }
-    pending_.erase(0, start);
   }
 
  private:
-  std::string pending_;
+  std::string begun_;  // a line whose end has not come yet
   size_t literal_ = 0;
 };
 
-enum class State : uint8_t { kGreeting, kLogin, kSelect, kCommands, kLogout };
+enum class State : uint8_t { kConnect, kGreeting, kLogin, kSelect, kReady, kLogout };
 
 struct Session {
-  Session(Socket socket, SSL_CTX* tls) : stream(std::move(socket), tls) {}
+  Session(Socket socket, SSL_CTX* tls, size_t depth)
+      : stream(std::move(socket), tls, Role::kClient), sent_at(depth, Clock::now()) {}
   Stream stream;
   Lines lines;
-  State state = State::kGreeting;
-  Clock::time_point since;  // of the command or login being measured
+  State state = State::kConnect;
+  std::string out;
+  std::vector<Clock::time_point> sent_at;  // a ring: of the login, or of the commands in flight
+  size_t sent = 0;
+  size_t answered = 0;
 };
 
 class Generator {
  public:
   explicit Generator(Options options) : options_(std::move(options)), poll_(epoll_create1(EPOLL_CLOEXEC)) {
-    if (options_.tls) {
-      tls_.reset(SSL_CTX_new(TLS_client_method()));
-      SSL_CTX_set_session_cache_mode(tls_.get(), SSL_SESS_CACHE_OFF);  // each login pays its full handshake
-    }
     line_ = "c " + options_.command + "\r\n";
-    waits_.reserve(options_.count);
+    if (options_.tls) make_context();
   }
-
   void run() {
-    const auto deadline = Clock::now() + kTimeLimit;
-    begun_ = Clock::now();
-    for (size_t i = 0; i < std::min(options_.connections, options_.count); ++i) open();
-    std::array<epoll_event, 64> events;
-    while (waits_.size() < options_.count || sessions_ > 0) {
-      const int count = epoll_wait(poll_.fd(), events.data(), events.size(), 1000);
-      if (count < 0 && errno != EINTR) die("epoll_wait");
-      if (Clock::now() > deadline) throw Fault{"not done within a minute"};
-      for (int i = 0; i < count; ++i) serve(static_cast<Session*>(events[static_cast<size_t>(i)].data.ptr));
-      if (!options_.logins && waits_.size() >= options_.count) break;
+    switch (options_.work) {
+      case Work::kLogins:
+        if (options_.warm_up > 0) run_logins(options_.warm_up, Clock::time_point::max());
+        waits_.clear();
+        step();
+        begin();
+        run_logins(options_.count, stop_at_);
+        break;
+      case Work::kCommands:
+        open_sessions(options_.connections);
+        step();
+        begin();
+        run_commands();
+        break;
+      case Work::kIdle:
+        begin();
+        open_sessions(options_.count);
+        break;
     }
     ended_ = Clock::now();
-  }
-
-  void print() {
-    std::sort(waits_.begin(), waits_.end());
-    const double seconds = std::chrono::duration<double>(ended_ - begun_).count();
-    std::printf(
-        "{\"count\": %zu, \"seconds\": %.4f, \"per_second\": %.0f, \"median_us\": %.1f, \"p99_us\": %.1f, "
-        "\"longest_us\": %.1f}\n",
-        waits_.size(), seconds, static_cast<double>(waits_.size()) / seconds, quantile(0.5), quantile(0.99),
-        quantile(1));
+    if (options_.work == Work::kIdle) {
+      step();
+      return;
+    }
+    print();
+    if (options_.stepwise) wait_for_line();
   }
 
  private:
-  double quantile(double q) const {
-    const auto index = static_cast<size_t>(q * static_cast<double>(waits_.size()));
-    return waits_.empty() ? 0 : waits_[std::min(index, waits_.size() - 1)];
+  void make_context() {
+    tls_.reset(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_app_data(tls_.get(), this);
+    // The same for all servers.
+    SSL_CTX_set_ciphersuites(tls_.get(), "TLS_AES_128_GCM_SHA256");
+    SSL_CTX_set_cipher_list(tls_.get(), "ECDHE-ECDSA-AES128-GCM-SHA256");
+    if (!options_.resume) {
+      SSL_CTX_set_session_cache_mode(tls_.get(), SSL_SESS_CACHE_OFF);  // each login pays its full handshake
+      return;
+    }
+    SSL_CTX_set_session_cache_mode(tls_.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(tls_.get(), [](SSL* ssl, SSL_SESSION* session) {
+      static_cast<Generator*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)))->tickets_.emplace_back(session);
+      return 1;  // it is ours now
+    });
+  }
+
+  // What is measured begins behind this.
+  void step() const {
+    if (!options_.stepwise && options_.work != Work::kIdle) return;
+    std::puts("ready");
+    std::fflush(stdout);
+    wait_for_line();
+  }
+  static void wait_for_line() {
+    for (int c = 0; c != EOF && c != '\n';) c = std::getchar();
+  }
+
+  void begin() {
+    begun_ = Clock::now();
+    stop_at_ = options_.seconds > 0 ? begun_ + std::chrono::duration_cast<Clock::duration>(
+                                                   std::chrono::duration<double>(options_.seconds))
+                                    : Clock::time_point::max();
+  }
+
+  template <typename Done>
+  void loop_until(Done done) {
+    const auto deadline = Clock::now() + kTimeLimit;
+    std::array<epoll_event, 64> events;
+    while (!done()) {
+      const int count = epoll_wait(poll_.fd(), events.data(), events.size(), 1000);
+      if (count < 0 && errno != EINTR) die("epoll_wait");
+      if (Clock::now() > deadline) throw Fault{"not done within a minute"};
+      for (int i = 0; i < count; ++i) {
+        const epoll_event& event = events[static_cast<size_t>(i)];
+        serve(static_cast<Session*>(event.data.ptr), event.events);
+      }
+    }
+  }
+
+  void run_logins(size_t count, Clock::time_point stop) {
+    size_t opened = 0;
+    loop_until([&] {
+      while (opened < count && owned_.size() < options_.connections && Clock::now() < stop) {
+        open();
+        ++opened;
+      }
+      return owned_.empty();
+    });
+  }
+
+  void open_sessions(size_t count) {
+    loop_until([&] {
+      while (owned_.size() < count && owned_.size() - ready_ < kOpenAtATime) open();
+      return ready_ == count;
+    });
+  }
+
+  void run_commands() {
+    waits_.reserve(std::min(options_.count, size_t{1} << 20));
+    for (const auto& session : owned_) {
+      for (size_t i = 0; i < options_.depth; ++i) issue(*session);
+      flush(*session);
+    }
+    loop_until([&] { return waits_.size() == issued_; });
   }
 
   void open() {
-    Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (socket.fd() < 0) die("socket");
-    const auto begun = Clock::now();
     const sockaddr_in address = loopback(options_.port);
-    if (connect(socket.fd(), generic(address), sizeof address) != 0) die("connect");
-    if (fcntl(socket.fd(), F_SETFL, O_NONBLOCK) != 0) die("fcntl");
-    no_delay(socket.fd());
-    auto session = std::make_unique<Session>(std::move(socket), tls_.get());
-    session->since = begun;
-    session->stream.start();
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.ptr = session.get();
-    if (epoll_ctl(poll_.fd(), EPOLL_CTL_ADD, session->stream.fd(), &event) != 0) die("epoll_ctl");
+    if (connect(socket.fd(), generic(address), sizeof address) != 0 && errno != EINPROGRESS) die("connect");
+    auto session = std::make_unique<Session>(std::move(socket), tls_.get(), options_.depth);
+    if (!tickets_.empty()) {  // each serves once (RFC 8446, C.4)
+      SSL_set_session(session->stream.ssl(), tickets_.back().get());
+      tickets_.pop_back();
+    }
+    watch(*session, EPOLL_CTL_ADD, EPOLLOUT);
     owned_.push_back(std::move(session));
-    ++sessions_;
-    ++opened_;
   }
 
-  void serve(Session* session) {
-    static std::array<char, 65536> buffer;
-    bool ended = false;
-    while (const size_t count =
-               session->stream.read(buffer.data(), buffer.size(), session->state == State::kLogout, ended)) {
-      session->lines.feed({buffer.data(), count}, [&](std::string_view line) { take(*session, line); });
+  void watch(Session& session, int operation, uint32_t wanted) const {
+    epoll_event event{};
+    event.events = wanted;
+    event.data.ptr = &session;
+    if (epoll_ctl(poll_.fd(), operation, session.stream.fd(), &event) != 0) die("epoll_ctl");
+  }
+
+  void serve(Session* session, uint32_t events) {
+    static std::array<char, 262144> buffer;
+    if (session->state == State::kConnect) {
+      if (events & EPOLLERR) throw Fault{"connection refused"};
+      session->state = State::kGreeting;
+      watch(*session, EPOLL_CTL_MOD, EPOLLIN);
     }
-    if (ended) close(session);
+    while (true) {
+      const Stream::Outcome outcome = session->stream.read(buffer);
+      if (outcome.ended) {
+        if (session->state != State::kLogout) throw Fault{"the connection ended"};
+        std::erase_if(owned_, [&](const auto& owned) { return owned.get() == session; });
+        return;
+      }
+      session->lines.feed({buffer.data(), outcome.count},
+                          [&](std::string_view line) { take(*session, line); });
+      flush(*session);
+      if (outcome.count == 0 || (outcome.count < buffer.size() && !session->stream.ssl())) return;
+    }
   }
 
   void take(Session& session, std::string_view line) {
     const bool greeting = session.state == State::kGreeting && line.starts_with("* OK");
-    if (!greeting && !line.starts_with("c ")) {
+    const bool idling = session.state == State::kSelect && line.starts_with("+");
+    if (!greeting && !idling && !line.starts_with("c ")) {
       if (line.starts_with("* BYE") && session.state != State::kLogout) throw Fault{std::string(line)};
       return;
     }
-    if (!greeting && !line.starts_with("c OK")) throw Fault{std::string(line)};
+    if (!greeting && !idling && !line.starts_with("c OK")) throw Fault{std::string(line)};
     switch (session.state) {
-      case State::kGreeting: {
-        const std::string user = "user" + std::to_string(user_++ % options_.users);
+      case State::kGreeting:
         session.state = State::kLogin;
-        session.stream.write("c LOGIN " + user + " secret\r\n");
+        session.out +=
+            "c LOGIN user" + std::to_string(options_.first_user + user_++ % options_.users) + " secret\r\n";
+        if (SSL* ssl = session.stream.ssl()) {
+          if (SSL_session_reused(ssl)) ++resumed_;
+          protocol_ = SSL_get_version(ssl);
+        }
         break;
-      }
       case State::kLogin:
-        if (options_.logins) {
+        if (options_.work == Work::kLogins) {
           measured(session);
           session.state = State::kLogout;
-          session.stream.write("c LOGOUT\r\n");
+          session.out += "c LOGOUT\r\n";
         } else {
           session.state = State::kSelect;
-          session.stream.write("c SELECT INBOX\r\n");
+          session.out += "c SELECT INBOX\r\n";
         }
         break;
       case State::kSelect:
-        session.state = State::kCommands;
-        if (++ready_ == sessions_) start_commands();
+        if (options_.work == Work::kIdle && !idling) {
+          session.out += "c IDLE\r\n";
+          break;
+        }
+        session.state = State::kReady;
+        ++ready_;
         break;
-      case State::kCommands:
+      case State::kReady:
         measured(session);
-        if (sent_ < options_.count) send_command(session);
+        issue(session);
         break;
+      case State::kConnect:
       case State::kLogout:
         break;  // the server closes
     }
   }
 
-  // All connections begin together: what came before is not measured.
-  void start_commands() {
-    begun_ = Clock::now();
-    for (const auto& session : owned_) send_command(*session);
+  void issue(Session& session) {
+    const auto now = Clock::now();
+    if (issued_ == options_.count || now >= stop_at_) return;
+    ++issued_;
+    session.sent_at[session.sent++ % options_.depth] = now;
+    session.out += line_;
   }
 
-  void send_command(Session& session) {
-    session.since = Clock::now();
-    session.stream.write(line_);
-    ++sent_;
+  // What is sent is small and fits the socket's buffer.
+  static void flush(Session& session) {
+    if (session.out.empty()) return;
+    if (session.stream.write(session.out).count != session.out.size()) throw Fault{"a write failed"};
+    session.out.clear();
   }
 
-  void measured(const Session& session) {
-    waits_.push_back(std::chrono::duration<double, std::micro>(Clock::now() - session.since).count());
+  void measured(Session& session) {
+    const auto since = session.sent_at[session.answered++ % options_.depth];
+    waits_.push_back(std::chrono::duration<double, std::micro>(Clock::now() - since).count());
   }
 
-  void close(Session* session) {
-    std::erase_if(owned_, [&](const auto& owned) { return owned.get() == session; });
-    --sessions_;
-    if (opened_ < options_.count) open();
+  double quantile(double q) const {
+    const auto index = static_cast<size_t>(q * static_cast<double>(waits_.size()));
+    return waits_.empty() ? 0 : waits_[std::min(index, waits_.size() - 1)];
+  }
+
+  void print() {
+    std::sort(waits_.begin(), waits_.end());
+    const auto late = waits_.end() - std::upper_bound(waits_.begin(), waits_.end(), kLate);
+    const auto count = static_cast<double>(waits_.size());
+    const double seconds = std::chrono::duration<double>(ended_ - begun_).count();
+    std::printf(
+        "{\"count\": %zu, \"seconds\": %.4f, \"per_second\": %.1f, \"median_us\": %.1f, \"p99_us\": %.1f, "
+        "\"longest_us\": %.1f, \"late\": %.4f, \"resumed\": %zu, \"protocol\": \"%s\"}\n",
+        waits_.size(), seconds, count / seconds, quantile(0.5), quantile(0.99), quantile(1),
+        static_cast<double>(late) / std::max(count, 1.0), resumed_, protocol_);
+    std::fflush(stdout);
   }
 
   Options options_;
   Socket poll_;
-  std::unique_ptr<SSL_CTX, SslDeleter> tls_;
+  SslContext tls_;
+  std::vector<std::unique_ptr<SSL_SESSION, SslDeleter>> tickets_;
   std::string line_;
   std::vector<std::unique_ptr<Session>> owned_;
   std::vector<double> waits_;
-  size_t sessions_ = 0;
-  size_t opened_ = 0;
   size_t user_ = 0;
   size_t ready_ = 0;
-  size_t sent_ = 0;
+  size_t issued_ = 0;
+  size_t resumed_ = 0;
+  const char* protocol_ = "";
   Clock::time_point begun_;
+  Clock::time_point stop_at_ = Clock::time_point::max();
   Clock::time_point ended_;
 };
 
-size_t number(std::string_view text) {
-  size_t value = 0;
-  if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc() || value == 0)
+template <typename Number>
+Number number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
     throw Fault{"not a number: " + std::string(text)};
   return value;
 }
 
-Options parse(std::vector<std::string_view> arguments) {
-  Options options;
-  while (!arguments.empty() && arguments[0].starts_with("--")) {
-    if (arguments[0] == "--tls") {
-      options.tls = true;
-    } else if (arguments[0] == "--users" && arguments.size() > 1) {
-      options.users = number(arguments[1]);
-      arguments.erase(arguments.begin());
-    } else {
-      throw Fault{"unknown option " + std::string(arguments[0])};
-    }
-    arguments.erase(arguments.begin());
+class ArgumentReader {
+ public:
+  ArgumentReader(int argc, char** argv) : rest_(argv + 1, argv + argc) {}
+  bool at_option() const { return !rest_.empty() && rest_.front().starts_with("--"); }
+  bool empty() const { return rest_.empty(); }
+  std::string_view next() {
+    if (rest_.empty())
+      throw Fault{"usage: load_generator [OPTIONS] command|login|idle PORT COUNT [CONNECTIONS [TEXT]]"};
+    const std::string_view taken = rest_.front();
+    rest_.erase(rest_.begin());
+    return taken;
   }
-  if (arguments.size() < 3)
-    throw Fault{"usage: load_generator [--tls] [--users N] command|login PORT COUNT [CONNECTIONS [TEXT]]"};
-  options.logins = arguments[0] == "login";
-  options.port = static_cast<uint16_t>(number(arguments[1]));
-  options.count = number(arguments[2]);
-  if (arguments.size() > 3) options.connections = number(arguments[3]);
-  if (arguments.size() > 4) options.command = arguments[4];
+
+ private:
+  std::vector<std::string_view> rest_;
+};
+
+void read_option(ArgumentReader& arguments, Options& options) {
+  const std::string_view name = arguments.next();
+  if (name == "--tls") {
+    options.tls = true;
+  } else if (name == "--resume") {
+    options.resume = true;
+  } else if (name == "--stepwise") {
+    options.stepwise = true;
+  } else if (name == "--seconds") {
+    options.seconds = number<double>(arguments.next());
+  } else if (name == "--depth") {
+    options.depth = std::max(number<size_t>(arguments.next()), size_t{1});
+  } else if (name == "--users") {
+    options.users = std::max(number<size_t>(arguments.next()), size_t{1});
+  } else if (name == "--first-user") {
+    options.first_user = number<size_t>(arguments.next());
+  } else if (name == "--warm-up") {
+    options.warm_up = number<size_t>(arguments.next());
+  } else {
+    throw Fault{"unknown option " + std::string(name)};
+  }
+}
+
+Work work_named(std::string_view name) {
+  if (name == "command") return Work::kCommands;
+  if (name == "login") return Work::kLogins;
+  if (name == "idle") return Work::kIdle;
+  throw Fault{"no such work: " + std::string(name)};
+}
+
+Options parse(ArgumentReader arguments) {
+  Options options;
+  while (arguments.at_option()) read_option(arguments, options);
+  options.work = work_named(arguments.next());
+  options.port = number<uint16_t>(arguments.next());
+  options.count = number<size_t>(arguments.next());
+  if (!arguments.empty()) options.connections = number<size_t>(arguments.next());
+  if (!arguments.empty()) options.command = arguments.next();
   return options;
 }
 
@@ -318,10 +440,10 @@ Options parse(std::vector<std::string_view> arguments) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
   try {
-    bench::Generator generator(bench::parse({argv + 1, argv + argc}));
+    bench::Generator generator(bench::parse({argc, argv}));
     generator.run();
-    generator.print();
     return 0;
   } catch (const bench::Fault& fault) {
     std::fprintf(stderr, "load_generator: %s\n", fault.what.c_str());

@@ -41,7 +41,7 @@ class ProxyWorker final : private session::Host {
   mailbox::SharedAccounts& shared_accounts() override { return shared_accounts_; }
   size_t index() const override { return 0; }
   size_t workers() const override { return 1; }
-  void hand_over(size_t, session::HandedOver) override {}
+  void hand_over(size_t, std::unique_ptr<session::HandedOver>) override {}
   std::unique_ptr<net::Stream> adopt(session::HandedOver&) override { return nullptr; }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }

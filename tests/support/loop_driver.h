@@ -156,6 +156,10 @@ class Fd {
   int fd_;
 };
 
+// Who is at the other end of tcp_pair(), more or less.
+inline const net::PeerFacts kLocalPeer{
+    .address = base::IpAddress::parse("127.0.0.1"), .port = 50123, .sni = {}};
+
 // Two ends of a TCP connection over loopback.
 inline std::pair<Fd, Fd> tcp_pair() {
   Fd listening(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -20,7 +20,8 @@ TEST(HandOver, APlainConnectionTakesItsUnreadOctetsAlong) {
   LoopThread owner;
   LoopDriver driver;
   auto [peer, ours] = test::tcp_pair();
-  auto stream = TcpStream::adopt(driver.loop, ours.release(), SocketKind::kTcp, Side::kClient, Millis(0));
+  auto stream =
+      TcpStream::adopt(driver.loop, ours.release(), SocketKind::kTcp, Side::kClient, test::kLocalPeer);
   Recorder seen;
   seen.then = [&](std::string_view) { stream->stop_reading(); };
   stream->set_handler(&seen);
@@ -38,7 +39,7 @@ TEST(HandOver, APlainConnectionTakesItsUnreadOctetsAlong) {
   std::unique_ptr<TcpStream> moved;
   Recorder there;
   owner.call([&] {
-    moved = TcpStream::adopt(owner.loop, fd, SocketKind::kTcp, Side::kClient, Millis(0));
+    moved = TcpStream::adopt(owner.loop, fd, SocketKind::kTcp, Side::kClient, test::kLocalPeer);
     moved->set_handler(&there);
     moved->start_reading();
     moved->write("* there\r\n");
@@ -81,10 +82,10 @@ struct TlsHandOver : testing::Test {
     client_tls = ClientTls::make({.trust = {}, .ca = certificates.ca(), .floor = {}, .ciphers = {}});
     auto [theirs, ours] = test::tcp_pair();
     client = std::make_unique<TlsStream>(
-        TcpStream::adopt(driver.loop, theirs.release(), SocketKind::kTcp, Side::kBackend, Millis(0)),
+        TcpStream::adopt(driver.loop, theirs.release(), SocketKind::kTcp, Side::kBackend, test::kLocalPeer),
         client_tls->open("mail.example.org"), client_tls);
     served = std::make_unique<TlsStream>(
-        TcpStream::adopt(driver.loop, ours.release(), SocketKind::kTcp, Side::kClient, Millis(0)),
+        TcpStream::adopt(driver.loop, ours.release(), SocketKind::kTcp, Side::kClient, test::kLocalPeer),
         server_tls->open(), server_tls);
     Shaken a;
     Shaken b;
@@ -136,7 +137,8 @@ TEST_F(TlsHandOver, TakesHeldCiphertextAndTheSessionAlong) {
   Recorder there;
   owner.call([&] {
     moved = std::make_unique<TlsStream>(
-        TcpStream::adopt(owner.loop, fd, SocketKind::kTcp, Side::kClient, Millis(0)), std::move(*transfer));
+        TcpStream::adopt(owner.loop, fd, SocketKind::kTcp, Side::kClient, test::kLocalPeer),
+        std::move(*transfer));
     moved->set_handler(&there);
     moved->start_reading();
     moved->write("from there");
@@ -175,7 +177,8 @@ TEST_F(TlsHandOver, ACloseNotifyThatWasReadBeforeIsTold) {
   Recorder there;
   owner.call([&] {
     moved = std::make_unique<TlsStream>(
-        TcpStream::adopt(owner.loop, fd, SocketKind::kTcp, Side::kClient, Millis(0)), std::move(*transfer));
+        TcpStream::adopt(owner.loop, fd, SocketKind::kTcp, Side::kClient, test::kLocalPeer),
+        std::move(*transfer));
     transfer.reset();
     moved->set_handler(&there);
     moved->start_reading();

@@ -1,6 +1,7 @@
 // Listening sockets: accepting, sharing a port, sharing a path, and running out of descriptors.
 #include "net/listener.h"
 
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -68,6 +69,51 @@ TEST(Listener, AcceptsAndDropsWhatIsNotWanted) {
   }));
   EXPECT_EQ(accepted[0]->side(), Side::kClient);
   EXPECT_TRUE(accepted[0]->peer().is_loopback());
+  EXPECT_EQ(accepted[0]->peer().to_string().substr(0, 10), "127.0.0.1:");
+  accepted.clear();
+}
+
+int option_of(int fd, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  EXPECT_EQ(getsockopt(fd, level, name, &value, &size), 0);
+  return value;
+}
+
+// The listening socket has them, and they are inherited.
+TEST(Listener, WhatIsAcceptedHasTheOptions) {
+  for (const auto keepalive : {Millis(60'000), Millis(0)}) {
+    LoopDriver driver;
+    const int fd = open_listening_socket(kAnyPort, 0, BindCheck::kNobodyElse);
+    const auto port = bound_port(fd);
+    std::unique_ptr<TcpStream> accepted;
+    Listener listener(driver.loop, fd, SocketKind::kTcp, keepalive,
+                      [&](std::unique_ptr<TcpStream> stream) { accepted = std::move(stream); });
+    auto client = connect_to(port);
+    ASSERT_TRUE(driver.run_until([&] { return accepted != nullptr; }));
+    const Fd copy(accepted->release());
+    EXPECT_EQ(option_of(copy.get(), IPPROTO_TCP, TCP_NODELAY), 1);
+    EXPECT_EQ(option_of(copy.get(), SOL_SOCKET, SO_KEEPALIVE), keepalive.count() > 0 ? 1 : 0);
+    if (keepalive.count() > 0) {
+      EXPECT_EQ(option_of(copy.get(), IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    }
+    accepted.reset();
+  }
+}
+
+// A peer that has reset its connection before it was accepted is no local one.
+TEST(Listener, AVanishedTcpPeerIsNotTakenForALocalOne) {
+  LoopDriver driver;
+  const int fd = open_listening_socket(kAnyPort, 0, BindCheck::kNobodyElse);
+  const auto port = bound_port(fd);
+  std::vector<std::unique_ptr<TcpStream>> accepted;
+  Listener listener(driver.loop, fd, SocketKind::kTcp, Millis(0),
+                    [&](std::unique_ptr<TcpStream> stream) { accepted.push_back(std::move(stream)); });
+  connect_to(port).reset_connection();
+  auto second = connect_to(port);
+  // The kernel may drop it instead.
+  ASSERT_TRUE(driver.run_until([&] { return !accepted.empty() && accepted.back()->peer().port != 0; }));
+  for (const auto& one : accepted) EXPECT_NE(one->peer().to_string(), "unix");
   accepted.clear();
 }
 

@@ -197,7 +197,7 @@ struct ProxyHeaderTest : testing::Test {
   ProxyHeaderTest() {
     auto [mine, theirs] = test::tcp_pair();
     other = std::move(theirs);
-    stream = TcpStream::adopt(driver.loop, mine.release(), SocketKind::kTcp, Side::kClient, Millis(0));
+    stream = TcpStream::adopt(driver.loop, mine.release(), SocketKind::kTcp, Side::kClient, test::kLocalPeer);
   }
   void TearDown() override {
     stream->abort();

@@ -38,7 +38,7 @@ Task<> shake(TlsStream& stream, Millis limit, HandshakeResult& result) {
 }
 
 std::unique_ptr<TcpStream> adopt(EventLoop& loop, Fd fd, Side side) {
-  return TcpStream::adopt(loop, fd.release(), SocketKind::kTcp, side, Millis(0));
+  return TcpStream::adopt(loop, fd.release(), SocketKind::kTcp, side, test::kLocalPeer);
 }
 
 struct TlsTest : testing::Test {

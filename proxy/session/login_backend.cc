@@ -1,0 +1,309 @@
+// What becomes of a login whose account is this worker's: a place for a connection, what the backend says,
+// the session that follows.
+#include "backend/open.h"
+#include "base/log.h"
+#include "session/client_session.h"
+#include "session/relay_session.h"
+#include "session/shared_session.h"
+
+namespace imapmux::session {
+namespace {
+
+using async::Task;
+
+// Sees to it that a connection whose login did not come to anything is closed properly, also when the session
+// is cancelled: until the server has closed, it counts for K and max_connections.
+class Burial {
+ public:
+  Burial(Host& host, Seat& seat) : host_(host), seat_(seat) {}
+  ~Burial() { now(); }
+  Burial(const Burial&) = delete;
+  Burial& operator=(const Burial&) = delete;
+  void now() {
+    if (needed_ && seat_.connection) host_.bury(std::move(seat_));
+    needed_ = false;
+  }
+  void not_needed() { needed_ = false; }
+
+ private:
+  Host& host_;
+  Seat& seat_;
+  bool needed_ = true;
+};
+
+constexpr base::Millis kAskAgain{500};
+
+mailbox::SharedAccount::Claim claim_of(auth::AuthThrottle::Standing standing) {
+  using Claim = mailbox::SharedAccount::Claim;
+  switch (standing) {
+    case auth::AuthThrottle::Standing::kKnown:
+      return Claim::kAny;
+    case auth::AuthThrottle::Standing::kStranger:
+      return Claim::kIdle;
+    case auth::AuthThrottle::Standing::kSuspect:
+      return Claim::kSpare;
+  }
+  return Claim::kSpare;
+}
+
+}  // namespace
+
+// Until this login may ask the backend. Whoever guesses waits for longer and longer, on this connection or
+// another; and of one account one credential is verified at a time, unless each session needs a connection of
+// its own. Empty: it did not come to that, or `decided` says that there is nothing to be asked any more.
+Task<mailbox::Account::Check> ClientSession::may_ask(std::string name,
+                                                     std::shared_ptr<mailbox::Account> account, Line line,
+                                                     base::Millis limit, std::function<bool()> decided) {
+  auto& throttle = host_.shared().throttle;
+  auto& scheduler = host_.scheduler();
+  for (;;) {
+    const auto hold = throttle.hold(counted_address(), name, scheduler.now());
+    if (hold.count() > 0) {
+      co_await async::sleep_for(hold);
+      continue;
+    }
+    mailbox::Account::Check check;
+    if (line == Line::kOneAtATime) {
+      using Rank = mailbox::Account::Rank;
+      const auto standing = throttle.standing(counted_address(), name);
+      const auto rank = standing == auth::AuthThrottle::Standing::kKnown ? Rank::kKnown : Rank::kStranger;
+      auto got = co_await mailbox::Account::begin_check(
+          account, scheduler, rank, limit, [this, &decided] { return giving_up() || decided(); });
+      if (!got || decided()) co_return mailbox::Account::Check();
+      check = std::move(got);
+    }
+    const auto left =
+        throttle.admit(counted_address(), name, config().limits.auth_failure_delay, scheduler.now());
+    if (left.count() == 0) co_return check;
+    check.end();  // somebody has failed meanwhile
+    co_await async::sleep_for(left);
+  }
+}
+
+Task<> ClientSession::open_backend(Login& login) {
+  const auto& backend = login.backend();
+  login.servers = service_->backends.at(backend.name);
+  login.name = backend.name + '\0' + login.target.login_name;
+  backend_name_ = backend.name;
+  if (login.servers->candidates(login.target.login_name, host_.scheduler().now()).empty()) {
+    base::log::info("login impossible: session {} user={} backend={}: down, as the health checks say", label_,
+                    user_, backend.name);
+    unavailable(login.tag, "UNAVAILABLE", "The mail server is down");
+    co_return;
+  }
+  if (!login.relays()) login.digest = auth::CredentialCache::digest(login.credential);
+  auto sharing = known(login);
+  if (is_verified(sharing, login.digest)) {
+    share(login, std::move(sharing));
+    co_return;
+  }
+
+  login.account = host_.accounts().get(backend.name, login.target.login_name);
+  waiting_for_ = "a connection to " + backend.name;
+  waiting_account_ = login.account;
+  const auto line = login.shares() ? Line::kOneAtATime : Line::kAll;
+  login.check = co_await may_ask(login.name, login.account, line, backend.lease_wait,
+                                 [&login, this] { return is_verified(known(login), login.digest); });
+  auto place = co_await place_for(login);
+  waiting_account_.reset();
+  waiting_for_.clear();
+  switch (place) {
+    case Place::kTaken:
+      co_await ask(login);
+      break;
+    case Place::kNotNeeded:
+      share(login, known(login));
+      break;
+    case Place::kKnownWrong:
+      base::log::info("login refused: session {} user={} backend={}: as before", label_, user_, backend.name);
+      login.check.end();
+      co_await refuse(std::move(login.tag), login.name, {});
+      break;
+    case Place::kNone:
+      unavailable(login.tag, "LIMIT", "Too many connections of this user");
+      break;
+  }
+}
+
+// A place for a connection, as long as it is this login's turn to be verified.
+Task<ClientSession::Place> ClientSession::place_for(Login& login) {
+  const auto& backend = login.backend();
+  const auto deadline = host_.scheduler().now() + backend.lease_wait;
+  const auto standing = host_.shared().throttle.standing(counted_address(), login.name);
+  const bool guesses = standing == auth::AuthThrottle::Standing::kSuspect;
+  const auto claim = claim_of(standing);
+  for (;;) {
+    const auto sharing = known(login);
+    if (is_verified(sharing, login.digest)) co_return Place::kNotNeeded;  // by another session, meanwhile
+    if (is_refused(sharing, login.digest)) co_return Place::kKnownWrong;
+    if (login.shares() && !login.check) co_return Place::kNone;
+    std::optional<mailbox::SharedAccount::RoomWish> wish;
+    if (sharing) wish.emplace(*sharing, claim);
+    // Those who guess get what nobody else needs, and do not wait for it.
+    if (sharing && guesses && !sharing->has_spare_place()) co_return Place::kNone;
+    const auto most = sharing ? sharing->most_connections() : backend.connections_per_user;
+    auto left = std::chrono::duration_cast<base::Millis>(deadline - host_.scheduler().now());
+    if (login.shares() && !sharing && !guesses && most != 0 && login.account->used() >= most) {
+      host_.shared_accounts().close_unused(*login.account);
+      login.account->want_place(nullptr);
+      left = std::min(left, kAskAgain);  // they may be busy just now
+    }
+    login.seat.slot = co_await mailbox::Account::take_slot(
+        login.account, host_.scheduler(), most, left, [this, &login, sharing] {
+          return giving_up() || known(login) != sharing || is_verified(sharing, login.digest);
+        });
+    if (login.seat.slot) co_return Place::kTaken;
+    if (giving_up() || host_.scheduler().now() >= deadline) co_return Place::kNone;
+  }
+}
+
+// Connects, and logs in with what the client gave.
+Task<> ClientSession::ask(Login& login) {
+  const auto& backend = login.backend();
+  auto& seat = login.seat;
+  seat.login_name = login.target.login_name;
+  seat.backend = &backend;
+  seat.servers = login.servers;
+  Burial burial(host_, seat);
+
+  backend::LoginOutcome outcome;
+  std::string problem;
+  try {
+    seat.connection = co_await host_.connect(login.servers, seat.login_name);
+    server_name_ = seat.connection->server->endpoint.to_string();
+    outcome = co_await backend::log_in(*seat.connection, backend, login.credential, seat.login_name);
+  } catch (const backend::BackendUnavailable& error) {
+    problem = error.what();
+  } catch (const net::ConnectionLost& lost) {
+    problem = lost.what();
+  }
+  host_.wipe_buffers();
+  if (!problem.empty()) {
+    base::log::warn("login impossible: session {} user={} backend={}: {}", label_, user_, backend.name,
+                    problem);
+    unavailable(login.tag, "UNAVAILABLE", "The mail server can't be reached");
+    co_return;
+  }
+  switch (outcome.verdict) {
+    case backend::LoginVerdict::kNoSlot:
+      base::log::warn("login impossible: session {} user={} backend={} has no room: {}", label_, user_,
+                      backend.name, outcome.reply.text);
+      if (const auto sharing = known(login)) sharing->no_slot();
+      unavailable(login.tag, "UNAVAILABLE", "The mail server takes no more connections of this user");
+      co_return;
+    case backend::LoginVerdict::kRefused:
+      base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
+                      outcome.reply.text);
+      burial.now();
+      login.check.end();
+      if (const auto sharing = known(login))
+        sharing->credentials().refused(login.digest, host_.scheduler().now());
+      co_await refuse(std::move(login.tag), login.name, outcome.challenge);
+      co_return;
+    case backend::LoginVerdict::kAccepted:
+      break;
+  }
+  if (login.relays() && !admit_user(login.tag, login.name)) co_return;
+  burial.not_needed();
+  accepted(login);
+}
+
+// The backend has accepted the credential, and the connection is logged in.
+void ClientSession::accepted(Login& login) {
+  const auto& login_name = login.target.login_name;
+  if (login.relays()) {
+    host_.shared().throttle.succeeded(counted_address(), login.name);
+    host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
+    base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_,
+                    backend_name_, server_name_, login_name, stream_->peer().tls);
+    enter(State::kRelaying);
+    after_login_ = std::make_unique<RelaySession>(*this, std::move(login.seat), std::move(login.tag));
+    return;
+  }
+  auto& accounts = host_.shared_accounts();
+  auto sharing = login.shares() ? accounts.get(login.account, login.servers, login_name, login.digest)
+                                : accounts.make_private(login.servers, login_name);
+  sharing->credentials().verified(login.digest, host_.scheduler().now());
+  sharing->adopt(std::move(login.seat.connection), std::move(login.seat.slot), std::move(login.credential),
+                 login.digest);
+  login.check.end();
+  if (login.shares()) login.account->stop_waiting();  // others may wait to have the same credential verified
+  share(login, std::move(sharing));
+}
+
+// The account that this login may become a session of: with `shared`, if it is there.
+std::shared_ptr<mailbox::SharedAccount> ClientSession::known(const Login& login) const {
+  if (!login.shares()) return nullptr;
+  return host_.shared_accounts().find(login.backend(), login.target.login_name, login.digest);
+}
+
+bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
+                                const auth::CredentialCache::Digest& digest) const {
+  return sharing && sharing->credentials().look_up(digest, host_.scheduler().now()) ==
+                        auth::CredentialCache::Answer::kVerified;
+}
+
+bool ClientSession::is_refused(const std::shared_ptr<mailbox::SharedAccount>& sharing,
+                               const auth::CredentialCache::Digest& digest) const {
+  return sharing && sharing->credentials().look_up(digest, host_.scheduler().now()) ==
+                        auth::CredentialCache::Answer::kRefused;
+}
+
+// Takes one of max_clients_per_user, once the credential is known to be good: who guesses learns nothing.
+// False: there is none, and the login is answered (RFC 5530). `name`: backend and login name.
+bool ClientSession::admit_user(const std::string& tag, const std::string& name) {
+  const auto most = config().limits.max_clients_per_user;
+  if (auto place = host_.shared().clients_of_user.take(base::lower(name), most)) {
+    places_.of_user = std::move(*place);
+    return true;
+  }
+  base::log::info("login impossible: session {} user={} backend={}: {} clients of this user", label_, user_,
+                  backend_name_, most);
+  unavailable(tag, "LIMIT", "Too many clients of this user");
+  return false;
+}
+
+// The credential is good: the session becomes one of its account's.
+void ClientSession::share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account) {
+  host_.shared().throttle.succeeded(counted_address(), login.name);
+  if (!admit_user(login.tag, login.name)) return;
+  host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
+  base::log::info("login: session {} user={} backend={} as={} tls={} sessions={}", label_, user_,
+                  backend_name_, login.target.login_name, stream_->peer().tls, account->members() + 1);
+  reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
+  enter(State::kAuthenticated);
+  auto shared = std::make_unique<SharedSession>(*this, std::move(account), login.digest);
+  writer_.tagged(login.tag, "OK [CAPABILITY " + shared->capabilities() + "] Logged in");
+  after_login_ = std::move(shared);
+  reader_.expect_commands();
+}
+
+// `name`: what failures are counted by. `challenge`: of an OAuth mechanism, which the client answers before
+// it hears NO.
+Task<> ClientSession::refuse(std::string tag, std::string name, std::string challenge) {
+  host_.shared().counters.logins_refused.fetch_add(1, std::memory_order_relaxed);
+  const auto delay = host_.shared().throttle.failed(
+      counted_address(), name, config().limits.auth_failure_delay, host_.scheduler().now());
+  if (!challenge.empty()) {
+    std::string ignored;
+    auto answered = co_await sasl_line(ignored, challenge);
+    if (!answered) co_return;
+  }
+  co_await async::sleep_for(delay);
+  // The same words whether the user exists or not.
+  writer_.tagged(tag, "NO [AUTHENTICATIONFAILED] Authentication failed");
+  user_.clear();
+  backend_name_.clear();
+  server_name_.clear();
+  enter(State::kNotAuthenticated);
+  reader_.expect_commands();
+}
+
+void ClientSession::unavailable(const std::string& tag, std::string_view code, std::string_view why) {
+  host_.shared().counters.logins_unavailable.fetch_add(1, std::memory_order_relaxed);
+  writer_.tagged(tag, "NO [" + std::string(code) + "] " + std::string(why));
+  enter(State::kNotAuthenticated);
+  reader_.expect_commands();
+}
+
+}  // namespace imapmux::session

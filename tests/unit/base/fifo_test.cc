@@ -1,0 +1,60 @@
+// Fifo against std::deque.
+#include "base/fifo.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <random>
+
+namespace imapmux::base {
+namespace {
+
+TEST(Fifo, GivesWhatWasPushedInItsOrder) {
+  std::mt19937 random(5);
+  Fifo<std::unique_ptr<int>> fifo;
+  std::deque<int> model;
+  int next = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    // Long rows of pushes and of takes, and the queue often empty.
+    const bool filling = (step / 50) % 2 == 0;
+    if (random() % 4 != 0 ? filling : !filling) {
+      fifo.push(std::make_unique<int>(next));
+      model.push_back(next++);
+      EXPECT_EQ(*fifo.back(), model.back());
+    } else if (!model.empty()) {
+      EXPECT_EQ(*fifo.front(), model.front());
+      EXPECT_EQ(*fifo.take(), model.front());
+      model.pop_front();
+    }
+    ASSERT_EQ(fifo.size(), model.size());
+    ASSERT_EQ(fifo.empty(), model.empty());
+  }
+  EXPECT_GT(next, 5'000);
+}
+
+struct Counted {
+  static inline int alive = 0;
+  Counted() { ++alive; }
+  Counted(Counted&&) noexcept { ++alive; }
+  Counted& operator=(Counted&&) noexcept = default;
+  ~Counted() { --alive; }
+};
+
+// A queue that is never empty must not keep what it has given.
+TEST(Fifo, DoesNotGrowWithWhatHasPassed) {
+  Fifo<Counted> fifo;
+  fifo.push(Counted());
+  int most = 0;
+  for (int i = 0; i < 1000; ++i) {
+    fifo.push(Counted());
+    (void)fifo.take();
+    most = std::max(most, Counted::alive);
+  }
+  EXPECT_LE(most, 10);
+  (void)fifo.take();
+  EXPECT_EQ(Counted::alive, 0);
+}
+
+}  // namespace
+}  // namespace imapmux::base
