@@ -39,7 +39,7 @@ def memory(report, small):
             report.line(f"{clients} clients of one mailbox, {name}: KB each", f"{each:.1f}", f"{goal}", each <= goal)
             crowd.ask("idle")
             each = (settled_pss(mux.process.pid) - before) / clients
-            report.line(f"… all in IDLE, {name}", f"{each:.1f}")
+            report.line(f"… all in IDLE, {name}: KB each", f"{each:.1f}", f"{goal}", each <= goal)
         with MailboxBackend() as backend, proxy(backend, tls=tls) as mux, Crowd(mux.port, tls) as crowd:
             crowd.open(50, users=50)
             before = settled_pss(mux.process.pid)
