@@ -354,7 +354,6 @@ void SharedSession::conclude(Relayed& relayed, TaggedReply reply) {
   const std::string tag = std::move(relayed.tag);
   drop(relayed);
   if (in_mailbox()) mailbox_->worked();
-  note_polls(verb);
   tell_before(verb);
   client_.writer().tagged(tag, reply);
   hold_back_if_slow();

@@ -170,9 +170,9 @@ SharedSession::Refusal SharedSession::refusal(const wire::Command& command) cons
 bool SharedSession::done_at_once(const Entry& entry) {
   if (entry.kind != Entry::Kind::kCommand || !in_mailbox() || !mailbox_->attached()) return false;
   if (entry.command.verb == Verb::kNoop) {
-    // One of many that were sent together, with nothing before it that it could ask about (APPEND).
-    const bool polled = entry.told.view == view_id_ &&
-                        mailbox_->polled_since(std::max(entry.told.polls, polls_at_last_answer_));
+    // One of many that were sent together. What changes the mailbox and goes out elsewhere (APPEND) asks
+    // what is new before it is answered, so that nothing is missed.
+    const bool polled = entry.told.view == view_id_ && mailbox_->polled_since(entry.told.polls);
     if (!polled || !in_flight_.empty() || !client_.has_room() || refusal(entry.command)) return false;
     answer(entry.command, "OK completed");
     return true;
@@ -385,20 +385,14 @@ Task<std::optional<TaggedReply>> SharedSession::run_in_turn(Connection connectio
 
 void SharedSession::answer(const wire::Command& command, std::string_view text) {
   by_number_ = false;
-  note_polls(command.verb);
   tell_before(command.verb);
   client_.writer().tagged(command.tag, text);
 }
 
 void SharedSession::answer(const wire::Command& command, const TaggedReply& reply) {
   by_number_ = false;
-  note_polls(command.verb);
   tell_before(command.verb);
   client_.writer().tagged(command.tag, reply);
-}
-
-void SharedSession::note_polls(Verb finished) {
-  if (finished != Verb::kNoop && in_mailbox()) polls_at_last_answer_ = mailbox_->polls_begun();
 }
 
 ToldCount SharedSession::told_count() const noexcept {

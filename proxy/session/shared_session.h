@@ -148,7 +148,6 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   // The tagged end of a command, behind what the client is to be told with it.
   void answer(const wire::Command& command, std::string_view text);
   void answer(const wire::Command& command, const backend::TaggedReply& reply);
-  void note_polls(wire::Verb finished);
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_access();
@@ -272,7 +271,6 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   std::shared_ptr<mailbox::SharedAccount> account_;
   const auth::CredentialCache::Digest credential_;
   std::shared_ptr<mailbox::SharedMailbox> mailbox_;  // that is selected
-  uint64_t polls_at_last_answer_ = 0;                // begun by then; of a command that is no NOOP
   uint64_t view_id_ = 0;                             // counts the views that this client has had
   bool vanished_ = false;                            // the selected mailbox was deleted by its own client
   bool by_number_ = false;  // so does the command that was read last, and it is not in flight yet

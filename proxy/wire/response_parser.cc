@@ -10,7 +10,6 @@ namespace {
 constexpr size_t kKeptCapacity = 16 * 1024;
 constexpr size_t kBehindLiteral = 64;  // what usually follows: other attributes, the end
 
-
 // Up to eight octets of a word in upper case as one number: names are compared at once.
 constexpr uint64_t key_of(std::string_view word) {
   uint64_t key = 0;
