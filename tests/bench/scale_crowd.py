@@ -6,10 +6,10 @@ from scale_rig import (Crowd, FutexCalls, Instructions, MailboxBackend, Samples,
                        pss_kib, temp_folder, wait_until)
 
 
-def settled_pss(pid):
+def settled_pss(pid, kind="Pss"):
     """When nothing is under way any more."""
     time.sleep(1)
-    return pss_kib(pid)
+    return pss_kib(pid, kind)
 
 
 VIEWS = (1, 10)
@@ -23,7 +23,7 @@ def mailbox_kib(messages, gap):
             crowd.open(views - opened)
             opened = views
             time.sleep(2)  # flags are read behind the first SELECT
-            found.append(settled_pss(mux.process.pid))
+            found.append(settled_pss(mux.process.pid, "Pss_Anon"))
         return found
 
 

@@ -102,10 +102,11 @@ def cpu_seconds(pid):
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def pss_kib(pid):
-    """Its memory, what it shares with others in proportion."""
+def pss_kib(pid, kind="Pss"):
+    """Its memory, what it shares with others in proportion. kind "Pss_Anon": without programs and libraries, of which it has
+    the less the more other processes happen to use them."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Pss: +(\d+) kB", text, re.M).group(1))
+    return int(re.search(rf"^{kind}: +(\d+) kB", text, re.M).group(1))
 
 
 def cpu_us_per_command(pid, crowd, seconds, window, text):
