@@ -63,6 +63,7 @@ def arguments():
                         help="lock this file for each turn, as others do who measure on this machine")
     options = parser.parse_args()
     options.seconds = options.seconds or (3.0 if options.pairs else 0.6)
+    options.interrupted = False
     options.modes = [tls for tls in (False, True) if options.tls == options.clear or options.tls == tls]
     return options
 
@@ -89,7 +90,10 @@ def write_section(name, text):
 
 def tables(lab, options):
     """title -> text"""
-    results = {tls: rounds.tables(lab, options, tls) for tls in options.modes}
+    results = {}
+    for tls in options.modes:
+        if not options.interrupted:
+            results[tls] = rounds.tables(lab, options, tls)
     sections = {"TLS toward the client" if tls else "In the clear": report.section(found) for tls, found in results.items()}
     judged = goals.goal_table(results)
     if judged:
@@ -100,15 +104,16 @@ def tables(lab, options):
 def pairs(lab, options):
     found, problems = {}, []
     for tls in options.modes:
-        more, failed = rounds.pairs(lab, options, tls)
-        found |= more
-        problems += failed
+        if not options.interrupted:
+            more, failed = rounds.pairs(lab, options, tls)
+            found |= more
+            problems += failed
     return {"Pairs": "\n\n".join([report.pair_table(found), *(f"Missing: {problem}" for problem in problems)])}
 
 
 def main():
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is ended
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.suppress(PermissionError):
@@ -118,10 +123,10 @@ def main():
     about = circumstances(lab.others)
     for title, text in sections.items():
         print(f"## {title}\n{text}\n")
-        if options.write:
+        if options.write and not options.interrupted:
             write_section(title, f"## {title}\n{about}\n\n{text}")
     print(about)
-    return 0
+    return 130 if options.interrupted else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,15 @@ def progress(text):
     print(text, file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def interruptible(options):
+    """Ctrl-C ends the measuring, and what there is by then is reported."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        options.interrupted = True
+
+
 class Bench:
     """The subjects that run, in the clear or with TLS toward the client. They end with the `with`.
 
@@ -126,7 +135,7 @@ def tables(lab, options, tls):
     chosen = options.work or [*WORKS, *EXTRAS]
     works = [WORKS[name] for name in chosen if name in WORKS]
     name = "TLS" if tls else "clear"
-    with Bench(lab, options.only or list(SUBJECTS), tls, options.lock) as bench:
+    with Bench(lab, options.only or list(SUBJECTS), tls, options.lock) as bench, interruptible(options):
         progress(f"{name}: warming up")
         bench.round(0, works, min(0.2, options.seconds))
         for number in range(1, options.repeats + 1):
@@ -139,14 +148,14 @@ def tables(lab, options, tls):
         if "idle" in chosen:
             progress(f"{name}: idle clients")
             bench.idle()
-        return bench.results
+    return bench.results
 
 
 def pairs(lab, options, tls):
     """(first, second, work, tls) -> ratios of the CPU per unit of the second to that of the first."""
     result = {}
     keys = list(dict.fromkeys(key for pair in options.pairs for key in pair))
-    with Bench(lab, keys, tls, options.lock) as bench:
+    with Bench(lab, keys, tls, options.lock) as bench, interruptible(options):
         works = [WORKS[name] for name in options.work or ("command", "fetch") if name in WORKS]
         bench.round(0, works, 0.3)
         for number in range(options.count):
@@ -157,7 +166,7 @@ def pairs(lab, options, tls):
                         ratio = _ratio(bench, first, second, work, options.seconds)
                     if ratio:
                         result.setdefault((first, second, work.name, tls), []).append(ratio)
-        return result, bench.results.problems
+    return result, bench.results.problems
 
 
 SLICE = 0.5  # seconds; what disturbs the machine for longer disturbs both of a pair
