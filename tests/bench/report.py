@@ -154,7 +154,8 @@ def wait_table(results):
 
 LEGEND = """CPU is that of the subject's own processes; of "no proxy" it is the backend's. × in the first table: of the peer with the \
 least, median of the repeats' ratios; ±: half of the middle half of the repeats, of their median. × in the second: of no proxy. \
-HAProxy sees no logins and is no peer for them. Warm login: imapmux shared with the account open and the password cached, \
+HAProxy sees no logins and is no peer for them; with splice-auto it does not splice here, with splice-response it does, which \
+is shown for comparison only. Warm login: imapmux shared with the account open and the password cached, \
 up-imapproxy with a connection of the user at hand. "Login alone": one at a time, the median; those stall that take \
 over 35 ms, for a delayed acknowledgement. Idle: PSS of all the subject's processes, in INBOX and in IDLE."""
 

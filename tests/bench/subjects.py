@@ -82,6 +82,9 @@ SUBJECTS = {subject.key: subject for subject in (
     Subject("nginx", "nginx mail", peers.nginx, _COLD, peer=True),
     Subject("haproxy", "HAProxy (TCP)", peers.haproxy, _COLD, peer=True, sees_logins=False),
     Subject("haproxy-splice", "HAProxy, splice-auto", peers.haproxy_splice, _COLD, peer=True, tls=False, sees_logins=False),
+    # What splicing brings; no peer, since the goals name splice-auto.
+    Subject("haproxy-spliced", "HAProxy, splice-response", peers.haproxy_spliced, frozenset({"command", "fetch", "bulk"}), tls=False,
+            sees_logins=False, idle=False),
     Subject("dovecot", "Dovecot's proxy", peers.dovecot, _COLD, peer=True),
     Subject("imapproxy", "up-imapproxy", peers.imapproxy, _WARM, peer=True, tls=False, logins_at_a_time=4),
     Subject("imapproxy-cold", "up-imapproxy, new users", peers.imapproxy, frozenset({"login"}), peer=True, tls=False,
