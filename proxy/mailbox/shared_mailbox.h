@@ -278,6 +278,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   async::Task<> read_flags_again(std::shared_ptr<SharedConnection> connection);
   async::Task<backend::TaggedReply> ask(std::shared_ptr<SharedConnection> connection, std::string text);
   bool adopt(MessageTable& fresh);
+  bool learn_uids_between(const MessageTable& fresh);
+  bool expunge(uint32_t number);
   void begin_anew(MessageTable& fresh);
   void tell_openings(const Refusal& refusal);
   void tell_refused(LeaseKind kind, const Refusal& refusal);

@@ -273,6 +273,30 @@ Task<backend::TaggedReply> SharedMailbox::ask(std::shared_ptr<SharedConnection> 
   co_return reply;
 }
 
+bool SharedMailbox::expunge(uint32_t number) {
+  viewers_.for_each([&](Viewer& viewer) { viewer.view.on_expunge(number); });
+  return table_.expunge(number);
+}
+
+// The UID of the last of several new messages may be known before those of the others: "*" showed it, and a
+// view was told of all of them. Between two known messages nothing comes in (RFC 3501, 2.3.1.1), so what is
+// there now are these others. False: it contradicts the table.
+bool SharedMailbox::learn_uids_between(const MessageTable& fresh) {
+  for (uint32_t last = table_.known(); last < table_.exists(); last = std::max(last, table_.known())) {
+    ++last;
+    if (table_.uid(last) == 0) continue;
+    const uint32_t below = table_.uid(last);
+    while (table_.last_uid() < below) {
+      const uint32_t unknown = table_.known() + 1;
+      const uint32_t next = fresh.first_from(table_.last_uid() + 1);
+      const bool between = next <= fresh.known() && fresh.uid(next) < below;
+      if (between ? !table_.learn_uid(unknown, fresh.uid(next)) : !expunge(unknown)) return false;
+      if (!between) --last;
+    }
+  }
+  return true;
+}
+
 // The full path: whatever the difference is, it becomes EXPUNGE, EXISTS and changes of flags. False: there is
 // no such difference, a view can't come from there to here.
 bool SharedMailbox::adopt(MessageTable& fresh) {
@@ -280,11 +304,10 @@ bool SharedMailbox::adopt(MessageTable& fresh) {
     begin_anew(fresh);
     return true;
   }
+  if (!learn_uids_between(fresh)) return false;
   for (uint32_t number = table_.exists(); number > 0; --number) {
     const uint32_t uid = table_.uid(number);
-    if (uid != 0 && fresh.number_of(uid) != 0) continue;
-    viewers_.for_each([&](Viewer& viewer) { viewer.view.on_expunge(number); });
-    table_.expunge(number);
+    if (uid == 0 || fresh.number_of(uid) == 0) expunge(number);
   }
   for (uint32_t number = 1; number <= table_.exists(); ++number)
     if (table_.uid(number) != fresh.uid(number)) return false;  // a message came between two others
