@@ -6,8 +6,8 @@
 
 namespace imapmux::base {
 
-bool same_ignoring_case(const char* a, const char* b, size_t size) {
-  for (size_t i = 0; i < size; ++i)
+bool same_ignoring_case(std::string_view a, std::string_view b) {
+  for (size_t i = 0; i < a.size(); ++i)
     if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i])) return false;
   return true;
 }

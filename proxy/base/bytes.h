@@ -16,10 +16,10 @@ constexpr char to_lower(char c) {
 }
 
 // Equality of two texts of the same size without regard to ASCII case.
-bool same_ignoring_case(const char* a, const char* b, size_t size);
+bool same_ignoring_case(std::string_view a, std::string_view b);
 // Equality without regard to ASCII case. Most names that are compared differ in size already.
 inline bool equals_ignore_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && same_ignoring_case(a.data(), b.data(), a.size());
+  return a.size() == b.size() && same_ignoring_case(a, b);
 }
 // True if `text` begins with `prefix`, without regard to ASCII case.
 bool starts_with_ignore_case(std::string_view text, std::string_view prefix);
