@@ -4,7 +4,6 @@
 //
 // The backend hears of a connection after three times the delay, as by TCP's handshake (SYN, SYN-ACK, ACK),
 // which loopback does not delay; its greeting takes one more.
-#include <sys/epoll.h>
 #include <sys/timerfd.h>
 
 #include <array>
@@ -16,6 +15,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "poll.h"
 #include "socket.h"
 
 namespace bench {
@@ -38,25 +38,20 @@ class Relay {
       : backend_(backend),
         delay_(delay),
         listener_(listen_on(port)),
-        poll_(epoll_create1(EPOLL_CLOEXEC)),
         timer_(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
-    control(EPOLL_CTL_ADD, listener_.fd(), EPOLLIN);
-    control(EPOLL_CTL_ADD, timer_.fd(), EPOLLIN);
+    poll_.add(listener_.fd(), EPOLLIN);
+    poll_.add(timer_.fd(), EPOLLIN);
   }
 
   void run() {
-    std::array<epoll_event, 64> events;
     while (true) {
-      const int count = epoll_wait(poll_.fd(), events.data(), events.size(), -1);
-      if (count < 0 && errno != EINTR) die("epoll_wait");
-      for (int i = 0; i < count; ++i) {
-        const int fd = events[static_cast<size_t>(i)].data.fd;
+      poll_.wait(-1, [this](int fd, uint32_t events) {
         if (fd == listener_.fd()) {
           accept_all();
         } else if (fd != timer_.fd()) {
-          serve(fd, events[static_cast<size_t>(i)].events);
+          serve(fd, events);
         }
-      }
+      });
       run_due();
     }
   }
@@ -95,17 +90,10 @@ class Relay {
     arm();
   }
 
-  void control(int operation, int fd, uint32_t wanted) {
-    epoll_event event{};
-    event.events = wanted;
-    event.data.fd = fd;
-    if (epoll_ctl(poll_.fd(), operation, fd, &event) != 0) die("epoll_ctl");
-  }
-
   void add(const std::shared_ptr<End>& end) {
     no_delay(end->socket.fd());
     ends_[end->socket.fd()] = end;
-    control(EPOLL_CTL_ADD, end->socket.fd(), EPOLLIN);
+    poll_.add(end->socket.fd(), EPOLLIN);
   }
 
   void accept_all() {
@@ -151,7 +139,7 @@ class Relay {
       return;
     }
     end.ended = true;
-    control(EPOLL_CTL_MOD, end.socket.fd(), end.unsent.empty() ? 0 : EPOLLOUT);
+    poll_.change(end.socket.fd(), end.unsent.empty() ? 0 : EPOLLOUT);
     later(delay_, [this, other] {
       if (!other) return;
       other->finish = true;
@@ -168,7 +156,7 @@ class Relay {
     }
     uint32_t wanted = end.ended ? 0U : EPOLLIN;
     if (!end.unsent.empty()) wanted |= EPOLLOUT;
-    control(EPOLL_CTL_MOD, end.socket.fd(), wanted);
+    poll_.change(end.socket.fd(), wanted);
     if (!end.unsent.empty() || !end.finish) return;
     shutdown(end.socket.fd(), SHUT_WR);
     const auto other = end.other.lock();
@@ -180,7 +168,7 @@ class Relay {
   const uint16_t backend_;
   const std::chrono::milliseconds delay_;
   Socket listener_;
-  Socket poll_;
+  Poll poll_;
   Socket timer_;
   std::unordered_map<int, std::shared_ptr<End>> ends_;
   std::deque<Due> due_;  // the earliest first

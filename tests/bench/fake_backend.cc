@@ -5,7 +5,6 @@
 // One thread, epoll, no storage: any user and password log in, every mailbox holds the same ten messages
 // whose UIDs equal their numbers, and nothing changes them. Message 2 has 10 MiB, 3 has 100 KiB, all others 1
 // KiB. What it says is consistent, so that a proxy that keeps a table of the mailbox is content.
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
 
 #include <algorithm>
@@ -20,8 +19,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "poll.h"
 #include "socket.h"
 #include "stream.h"
+#include "words.h"
 
 namespace bench {
 namespace {
@@ -42,20 +43,6 @@ constexpr size_t body_size(unsigned message) {
 }
 constexpr std::string_view kCapabilities =
     "IMAP4rev1 LITERAL+ SASL-IR ID IDLE UNSELECT UIDPLUS NAMESPACE AUTH=PLAIN AUTH=LOGIN";
-
-// Takes the word before the next space off the front.
-std::string_view word(std::string_view& text) {
-  const size_t end = std::min(text.find(' '), text.size());
-  const std::string_view taken = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return taken;
-}
-
-std::string upper(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-  return result;
-}
 
 // Numbers of the messages in a sequence set, or UIDs: they are the same here.
 template <typename Visit>
@@ -308,15 +295,15 @@ SslContext server_context(const char* certificate, const char* key) {
 
 class Server {
  public:
-  explicit Server(uint16_t port) : listener_(listen_on(port)), poll_(epoll_create1(EPOLL_CLOEXEC)) {
+  explicit Server(uint16_t port) : listener_(listen_on(port)) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     signals_ = Socket(signalfd(-1, &signals, SFD_CLOEXEC));
-    control(EPOLL_CTL_ADD, listener_.fd(), EPOLLIN);
-    control(EPOLL_CTL_ADD, signals_.fd(), EPOLLIN);
+    poll_.add(listener_.fd(), EPOLLIN);
+    poll_.add(signals_.fd(), EPOLLIN);
     std::printf("listening on 127.0.0.1:%u\n", port_of(listener_));
     std::fflush(stdout);
   }
@@ -324,43 +311,34 @@ class Server {
   void listen_with_tls(uint16_t port, SslContext tls) {
     tls_ = std::move(tls);
     tls_listener_ = listen_on(port);
-    control(EPOLL_CTL_ADD, tls_listener_.fd(), EPOLLIN);
+    poll_.add(tls_listener_.fd(), EPOLLIN);
   }
 
   void run() {
-    std::array<epoll_event, 256> events;
-    while (true) {
-      const int count = epoll_wait(poll_.fd(), events.data(), events.size(), -1);
-      if (count < 0 && errno != EINTR) die("epoll_wait");
-      for (int i = 0; i < count; ++i) {
-        const int fd = events[static_cast<size_t>(i)].data.fd;
-        if (fd == signals_.fd()) return;
-        if (fd == listener_.fd()) {
+    bool told_to_end = false;
+    while (!told_to_end) {
+      poll_.wait(-1, [&](int fd, uint32_t events) {
+        if (fd == signals_.fd()) {
+          told_to_end = true;
+        } else if (fd == listener_.fd()) {
           accept_all(listener_, nullptr);
         } else if (fd == tls_listener_.fd()) {
           accept_all(tls_listener_, tls_.get());
         } else {
-          serve(fd, events[static_cast<size_t>(i)].events);
+          serve(fd, events);
         }
-      }
+      });
     }
   }
 
  private:
-  void control(int operation, int fd, uint32_t wanted) {
-    epoll_event event{};
-    event.events = wanted;
-    event.data.fd = fd;
-    if (epoll_ctl(poll_.fd(), operation, fd, &event) != 0) die("epoll_ctl");
-  }
-
   void accept_all(const Socket& listener, SSL_CTX* tls) {
     while (true) {
       Socket socket(accept4(listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (socket.fd() < 0) return;
       auto connection = std::make_unique<Connection>(std::move(socket), tls);
       const int fd = connection->fd();
-      control(EPOLL_CTL_ADD, fd, EPOLLIN);
+      poll_.add(fd, EPOLLIN);
       if (tls || connection->write()) connections_.emplace(fd, std::move(connection));
     }
   }
@@ -375,14 +353,14 @@ class Server {
     if (!alive) {
       connections_.erase(entry);
     } else if (connection.wants_write() != waited) {
-      control(EPOLL_CTL_MOD, fd, connection.wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+      poll_.change(fd, connection.wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
   }
 
   Socket listener_;
   Socket tls_listener_;
   SslContext tls_;
-  Socket poll_;
+  Poll poll_;
   Socket signals_;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
 };

@@ -11,7 +11,6 @@
 // One thread, epoll, no storage: any user and password log in; all messages are \Seen. Mailboxes differ in
 // their UIDVALIDITY only. What it says is consistent, so that a proxy with a table of the mailbox is content.
 // It knows what a proxy in `shared` mode asks, and literals in no command. Ends with its standard input.
-#include <sys/epoll.h>
 
 #include <algorithm>
 #include <array>
@@ -26,26 +25,14 @@
 #include <utility>
 #include <vector>
 
+#include "poll.h"
 #include "socket.h"
+#include "words.h"
 
 namespace bench {
 namespace {
 
 constexpr std::string_view kCapabilities = "IMAP4rev1 SASL-IR ID IDLE UNSELECT UIDPLUS NAMESPACE AUTH=PLAIN";
-
-// Takes the word before the next space off the front.
-std::string_view word(std::string_view& text) {
-  const size_t end = std::min(text.find(' '), text.size());
-  const std::string_view taken = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return taken;
-}
-
-std::string upper(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-  return result;
-}
 
 // What all mailboxes hold, and all that has happened to it.
 class Mailbox {
@@ -213,27 +200,23 @@ class Session {
 
 class Server {
  public:
-  Server(uint16_t port, Mailbox mailbox)
-      : mailbox_(std::move(mailbox)), listener_(listen_on(port)), poll_(epoll_create1(EPOLL_CLOEXEC)) {
-    control(EPOLL_CTL_ADD, listener_.fd(), EPOLLIN);
-    control(EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN);
+  Server(uint16_t port, Mailbox mailbox) : mailbox_(std::move(mailbox)), listener_(listen_on(port)) {
+    poll_.add(listener_.fd(), EPOLLIN);
+    poll_.add(STDIN_FILENO, EPOLLIN);
   }
 
   void run() {
-    std::array<epoll_event, 256> events;
-    while (true) {
-      const int count = epoll_wait(poll_.fd(), events.data(), events.size(), -1);
-      if (count < 0 && errno != EINTR) die("epoll_wait");
-      for (int i = 0; i < count; ++i) {
-        const int fd = events[static_cast<size_t>(i)].data.fd;
+    bool goes_on = true;
+    while (goes_on) {
+      poll_.wait(-1, [&](int fd, uint32_t events) {
         if (fd == listener_.fd()) {
           accept_all();
-        } else if (fd != STDIN_FILENO) {
-          serve(fd, events[static_cast<size_t>(i)].events);
-        } else if (!obey()) {
-          return;
+        } else if (fd == STDIN_FILENO) {
+          goes_on = obey();
+        } else {
+          serve(fd, events);
         }
-      }
+      });
     }
   }
 
@@ -270,13 +253,6 @@ class Server {
     }
   }
 
-  void control(int operation, int fd, uint32_t wanted) {
-    epoll_event event{};
-    event.events = wanted;
-    event.data.fd = fd;
-    if (epoll_ctl(poll_.fd(), operation, fd, &event) != 0) die("epoll_ctl");
-  }
-
   void accept_all() {
     while (true) {
       Socket socket(accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -284,7 +260,7 @@ class Server {
       no_delay(socket.fd());
       auto session = std::make_unique<Session>(std::move(socket), mailbox_);
       const int fd = session->fd();
-      control(EPOLL_CTL_ADD, fd, EPOLLIN);
+      poll_.add(fd, EPOLLIN);
       if (session->write()) sessions_.emplace(fd, std::move(session));
     }
   }
@@ -295,7 +271,7 @@ class Server {
     const bool waited = session.wants_write();
     if (!work(session)) return false;
     if (session.wants_write() != waited)
-      control(EPOLL_CTL_MOD, session.fd(), session.wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+      poll_.change(session.fd(), session.wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN);
     return true;
   }
 
@@ -311,7 +287,7 @@ class Server {
 
   Mailbox mailbox_;
   Socket listener_;
-  Socket poll_;
+  Poll poll_;
   std::map<int, std::unique_ptr<Session>> sessions_;
 };
 
