@@ -17,8 +17,10 @@ constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kGiB = 1024 * kMiB;
 constexpr uint64_t kTiB = 1024 * kGiB;
 constexpr base::Millis kLeastIdleTimeout{30 * 60 * 1000};
-// Listeners, logs, the admin server: what is open beside two descriptors per client.
-constexpr uint64_t kOtherDescriptors = 100;
+// Logs, the admin server: what is open beside two descriptors per client. A worker has its listeners, and
+// pipes to splice through (net/pipe.cc).
+constexpr uint64_t kOtherDescriptors = 60;
+constexpr uint64_t kDescriptorsOfWorker = 50;
 
 // 0 switches it off; the system counts in seconds.
 void read_tcp_keepalive(const Value& value, Limits& limits) {
@@ -70,10 +72,12 @@ constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
      Reload::kApplies, "Delay after a failed login; grows per address and user, to 15 s."},
 });
 
-void check_descriptors(const Map& map, const Limits& limits) {
+void check_descriptors(const Map& map, const Config& config) {
+  const Limits& limits = config.limits;
   struct rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return;
-  const uint64_t needed = uint64_t{limits.max_clients} * 2 + kOtherDescriptors;
+  const uint64_t needed =
+      uint64_t{limits.max_clients} * 2 + kOtherDescriptors + config.workers * kDescriptorsOfWorker;
   if (needed <= limit.rlim_max) return;
   const Value& place = map.near("max_clients");
   place.source().problems.warning(
@@ -112,7 +116,7 @@ void read_limits(const Value& value, Config& config) {
         .warning("less than 30 minutes breaks RFC 3501, 5.4: clients will lose connections");
   }
   settle_spool(*map, config);
-  check_descriptors(*map, config.limits);
+  check_descriptors(*map, config);
 }
 
 void append_limit_keys(std::vector<KeyInfo>& out) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "wire/word_key.h"
 
 namespace imapmux::wire {
 namespace {
@@ -118,13 +119,6 @@ constexpr bool is_ordered_by_verb() {
   return kTable.back().verb == Verb::kUidThread;
 }
 static_assert(is_ordered_by_verb());
-
-// Up to eight octets of a name in upper case as one number: names are compared at once.
-constexpr uint64_t key_of(std::string_view name) {
-  uint64_t key = 0;
-  for (const char c : name.substr(0, 8)) key = (key << 8) | static_cast<unsigned char>(base::to_upper(c));
-  return key;
-}
 
 struct NamedVerb {
   uint64_t key;

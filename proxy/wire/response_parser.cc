@@ -3,19 +3,13 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "wire/word_key.h"
 
 namespace imapmux::wire {
 namespace {
 
 constexpr size_t kKeptCapacity = 16 * 1024;
 constexpr size_t kBehindLiteral = 64;  // what usually follows: other attributes, the end
-
-// Up to eight octets of a word in upper case as one number: names are compared at once.
-constexpr uint64_t key_of(std::string_view word) {
-  uint64_t key = 0;
-  for (const char c : word.substr(0, 8)) key = (key << 8) | static_cast<unsigned char>(base::to_upper(c));
-  return key;
-}
 
 ResponseName long_name(std::string_view word) {
   if (base::equals_ignore_case(word, "CAPABILITY")) return ResponseName::kCapability;
