@@ -1,10 +1,12 @@
 #include "admin/admin_server.h"
 
 #include <httplib.h>
-#include <openssl/crypto.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -12,14 +14,15 @@
 #include <thread>
 #include <vector>
 
+#include "admin/access.h"
+#include "admin/actions.h"
+#include "admin/dashboard.h"
+#include "admin/metrics.h"
 #include "admin/status_json.h"
+#include "net/listener.h"
 
 namespace imapmux::admin {
 namespace {
-
-bool same_secret(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
 
 // Not even destroyed at the end of the process, behind which detached threads would find it gone.
 std::vector<std::shared_ptr<void>>& kept_for_ever() {
@@ -60,6 +63,40 @@ class RequestThreads final : public httplib::TaskQueue {
 };
 
 constexpr std::chrono::seconds kPatience{1};  // with requests that are being answered at the end
+constexpr uint32_t kSocketMode = 0660;
+
+void answer(httplib::Response& response, Answer answer) {
+  response.status = answer.status;
+  response.set_header("Cache-Control", "no-store");
+  response.set_content(answer.body + "\n", "application/json");
+}
+
+void turn_away(httplib::Response& response, Access access) {
+  switch (access) {
+    case Access::kTokenMissing:
+      response.set_header("WWW-Authenticate", "Bearer");
+      answer(response, refuse(401, "a token is needed"));
+      break;
+    case Access::kForeignPage:
+      answer(response, refuse(403,
+                              "not for pages and names from elsewhere: use an address or localhost, or "
+                              "set admin.token"));
+      break;
+    case Access::kNotJson:
+      answer(response, refuse(415, "actions need Content-Type: application/json"));
+      break;
+    case Access::kGranted:
+      break;
+  }
+}
+
+session::Detail detail_of(const httplib::Request& request) {
+  session::Detail detail;
+  const auto text = request.get_param_value("most");
+  size_t most = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), most).ec == std::errc()) detail.most = most;
+  return detail;
+}
 
 }  // namespace
 
@@ -67,69 +104,143 @@ struct AdminServer::Http {
   httplib::Server server;
   std::shared_ptr<RequestCount> requests = std::make_shared<RequestCount>();
   Sources sources;
+  base::Endpoint bind;
   int port = 0;
   std::thread thread;
   std::mutex mutex;  // with `ended`: what the sources refer to lives no longer than the endpoint
   bool ended = false;
 
-  bool allowed(const httplib::Request& request) {
-    const auto token = sources.token();
-    if (token.empty()) return true;
-    return same_secret(request.get_header_value("Authorization"), "Bearer " + std::string(token.view()));
-  }
-  void status(const httplib::Request& request, httplib::Response& response) {
-    const std::lock_guard lock(mutex);
-    if (ended) {
-      response.status = 503;
-    } else if (!allowed(request)) {
-      response.status = 401;
-      response.set_header("WWW-Authenticate", "Bearer");
-      response.set_content("a token is needed\n", "text/plain");
-    } else {
-      response.set_content(to_json(sources.status()), "application/json");
-    }
-  }
-  void ready(httplib::Response& response) {
-    const bool is_ready = !ended_now() && sources.ready();
-    response.status = is_ready ? 200 : 503;
-    response.set_content(is_ready ? "ready\n" : "not ready\n", "text/plain");
-  }
-  bool ended_now() {
-    const std::lock_guard lock(mutex);
-    return ended;
-  }
+  void serve();
+  void listen();
+  // `handle` runs unless the endpoint has ended.
+  template <class Handle>
+  httplib::Server::Handler guarded(Handle handle);
+  using Judge = Access (*)(const Visit&, std::string_view token);
+  template <class Handle>
+  httplib::Server::Handler administrators(Judge judge, Handle handle);
+  void act(const std::string& path, std::function<Answer(const std::string& body)> action);
+  Visit visit(const httplib::Request& request) const;
 };
+
+Visit AdminServer::Http::visit(const httplib::Request& request) const {
+  return {.authorization = request.get_header_value("Authorization"),
+          .host = request.get_header_value("Host"),
+          .origin = request.get_header_value("Origin"),
+          .content_type = request.get_header_value("Content-Type"),
+          .way = bind.is_unix()       ? Way::kUnixSocket
+                 : bind.is_loopback() ? Way::kLoopback
+                                      : Way::kNetwork};
+}
+
+template <class Handle>
+httplib::Server::Handler AdminServer::Http::guarded(Handle handle) {
+  return [this, handle](const httplib::Request& request, httplib::Response& response) {
+    const std::lock_guard lock(mutex);
+    if (ended)
+      answer(response, refuse(503, "the process is ending"));
+    else
+      handle(request, response);
+  };
+}
+
+template <class Handle>
+httplib::Server::Handler AdminServer::Http::administrators(Judge judge, Handle handle) {
+  return guarded([this, judge, handle](const httplib::Request& request, httplib::Response& response) {
+    const auto token = sources.token();
+    const auto access = judge(visit(request), token.view());
+    if (access == Access::kGranted)
+      handle(request, response);
+    else
+      turn_away(response, access);
+  });
+}
+
+void AdminServer::Http::act(const std::string& path, std::function<Answer(const std::string& body)> action) {
+  server.Post(path,
+              administrators(may_act, [action](const httplib::Request& request, httplib::Response& response) {
+                answer(response, action(request.body));
+              }));
+}
+
+void AdminServer::Http::serve() {
+  server.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content("ok\n", "text/plain");
+  });
+  server.Get("/readyz", guarded([this](const httplib::Request&, httplib::Response& response) {
+               const bool ready = sources.ready();
+               response.status = ready ? 200 : 503;
+               response.set_content(ready ? "ready\n" : "not ready\n", "text/plain");
+             }));
+  server.Get("/metrics", guarded([this](const httplib::Request& request, httplib::Response& response) {
+               const auto metrics_token = sources.metrics_token();
+               const auto token = sources.token();
+               const auto access = may_scrape(visit(request), metrics_token.view(), token.view());
+               if (access != Access::kGranted) return turn_away(response, access);
+               response.set_content(to_metrics(sources.status({.most = 0}), ProcessFacts::now()),
+                                    "text/plain; version=0.0.4; charset=utf-8");
+             }));
+  server.Get("/", [](const httplib::Request&, httplib::Response& response) {
+    auto dashboard = Dashboard::make();
+    response.set_header("Content-Security-Policy", dashboard.policy);
+    response.set_header("Cache-Control", "no-store");
+    response.set_content(std::move(dashboard.page), "text/html; charset=utf-8");
+  });
+  server.Get("/api/v1/status",
+             administrators(may_look, [this](const httplib::Request& request, httplib::Response& response) {
+               answer(response, {200, to_json(sources.status(detail_of(request)))});
+             }));
+  act("/api/v1/kick", [this](const std::string& body) { return kick(body, sources); });
+  act("/api/v1/drain", [this](const std::string& body) { return drain(body, sources, Draining::kBegins); });
+  act("/api/v1/undrain", [this](const std::string& body) { return drain(body, sources, Draining::kEnds); });
+  act("/api/v1/reload", [this](const std::string& body) { return reload(body, sources.reload); });
+}
+
+void AdminServer::Http::listen() {
+  bool bound = false;
+  if (bind.is_unix()) {
+    // Fails if somebody listens there; what a crash has left behind goes.
+    ::close(net::open_listening_socket(bind, kSocketMode, net::BindCheck::kNone));
+    ::unlink(bind.path.c_str());
+    const auto before = umask(static_cast<mode_t>(~kSocketMode & 0777));
+    server.set_address_family(AF_UNIX);
+    bound = server.bind_to_port(bind.path, 80);
+    umask(before);
+  } else if (bind.port == 0) {
+    port = server.bind_to_any_port(bind.host);
+    bound = port > 0;
+  } else {
+    port = bind.port;
+    bound = server.bind_to_port(bind.host, bind.port);
+  }
+  if (!bound) throw std::runtime_error("admin: can't bind " + bind.to_string());
+}
 
 AdminServer::AdminServer(const base::Endpoint& bind, Sources sources) : http_(std::make_shared<Http>()) {
   http_->sources = std::move(sources);
+  http_->bind = bind;
   auto& server = http_->server;
   server.new_task_queue = [count = http_->requests] { return new RequestThreads(count); };
   server.set_keep_alive_timeout(2);
   server.set_read_timeout(5);
   server.set_payload_max_length(64 * 1024);
+  // Without a length, a body would be waited for.
+  server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+    using Handled = httplib::Server::HandlerResponse;
+    if (request.method != "POST" || request.has_header("Content-Length") ||
+        request.has_header("Transfer-Encoding"))
+      return Handled::Unhandled;
+    answer(response, refuse(411, "a body is needed: {} where there is nothing to say"));
+    return Handled::Handled;
+  });
+  server.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Referrer-Policy", "no-referrer"}});
   // Not SO_REUSEPORT, httplib's default: a second process would silently share the port.
   server.set_socket_options([](socket_t fd) {
     const int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   });
-  auto* http = http_.get();
-  server.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
-    response.set_content("ok\n", "text/plain");
-  });
-  server.Get("/readyz",
-             [http](const httplib::Request&, httplib::Response& response) { http->ready(response); });
-  server.Get("/api/v1/status", [http](const httplib::Request& request, httplib::Response& response) {
-    http->status(request, response);
-  });
-  if (bind.port == 0) {
-    http_->port = server.bind_to_any_port(bind.host);
-    if (http_->port <= 0) throw std::runtime_error("admin: can't bind " + bind.to_string());
-  } else {
-    http_->port = bind.port;
-    if (!server.bind_to_port(bind.host, bind.port))
-      throw std::runtime_error("admin: can't bind " + bind.to_string());
-  }
-  http_->thread = std::thread([http] { http->server.listen_after_bind(); });
+  http_->serve();
+  http_->listen();
+  http_->thread = std::thread([http = http_.get()] { http->server.listen_after_bind(); });
   while (!server.is_running()) std::this_thread::yield();  // stop() before listen would be lost
 }
 
@@ -153,16 +264,6 @@ bool AdminServer::requests_left() {
 
 uint16_t AdminServer::port() const {
   return static_cast<uint16_t>(http_->port);
-}
-
-AdminAnswer ask_admin(const base::Endpoint& admin, const std::string& path, const std::string& token) {
-  httplib::Client client(admin.host, admin.port);
-  client.set_connection_timeout(3);
-  client.set_read_timeout(5);
-  if (!token.empty()) client.set_bearer_token_auth(token.c_str());
-  const auto result = client.Get(path.c_str());
-  if (!result) return {0, httplib::to_string(result.error())};
-  return {result->status, result->body};
 }
 
 }  // namespace imapmux::admin

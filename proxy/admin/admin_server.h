@@ -1,27 +1,23 @@
-// The admin endpoint: HTTP on a thread of its own, away from the workers. Serves /healthz, /readyz and
-// /api/v1/status. Owned by the server; lives from start to shutdown.
+// The admin endpoint: HTTP on threads of its own, away from the workers. Owned by the server; lives from
+// start to shutdown.
+//
+//   /healthz, /readyz     for everybody
+//   /metrics              for everybody, or with metrics_token
+//   /                     the dashboard's page, in which there is nothing secret: what it shows it asks for
+//   /api/v1/status        with the token, if there is one; ?most=N: so many sessions, accounts and leases
+//   POST /api/v1/{kick,drain,undrain,reload}   the same, and JSON (access.h says why)
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <string>
 
+#include "admin/sources.h"
 #include "base/address.h"
-#include "base/bytes.h"
-#include "session/snapshot.h"
 
 namespace imapmux::admin {
 
 class AdminServer {
  public:
-  // Called on the endpoint's threads.
-  struct Sources {
-    std::function<session::Snapshot()> status;
-    std::function<bool()> ready;
-    std::function<base::Secret()> token;  // empty: the status is for everybody
-  };
-
-  // Listens at once. Throws std::runtime_error. With a token, the status needs "Authorization: Bearer TOKEN".
+  // Listens at once. Throws std::runtime_error.
   AdminServer(const base::Endpoint& bind, Sources sources);
   ~AdminServer();
   AdminServer(const AdminServer&) = delete;
@@ -35,12 +31,5 @@ class AdminServer {
   struct Http;
   std::shared_ptr<Http> http_;
 };
-
-// What `imapmux status` and `imapmux health` ask a running process.
-struct AdminAnswer {
-  int status = 0;  // of HTTP; 0: nobody answered
-  std::string body;
-};
-AdminAnswer ask_admin(const base::Endpoint& admin, const std::string& path, const std::string& token);
 
 }  // namespace imapmux::admin

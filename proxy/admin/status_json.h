@@ -1,4 +1,4 @@
-// The status as JSON (/api/v1/status) and as text for a terminal.
+// The status as JSON: /api/v1/status. Fields may be added; those that are there keep their names and meaning.
 #pragma once
 
 #include <string>
@@ -8,8 +8,5 @@
 namespace imapmux::admin {
 
 std::string to_json(const session::Snapshot& snapshot);
-// From the JSON of a running process; nothing is assumed of its version but the names of the fields that are
-// there. Throws std::runtime_error if it is no JSON.
-std::string to_text(const std::string& json);
 
 }  // namespace imapmux::admin

@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "admin/admin_server.h"
-#include "admin/status_json.h"
+#include "app/ask.h"
 #include "app/demo.h"
 #include "app/serve.h"
 #include "app/version.h"
@@ -22,37 +22,24 @@ struct AdminOptions {
   std::string address = "127.0.0.1:9143";
   std::string token;
   bool json = false;
+  bool watch = false;
 };
 
 void add_admin_options(CLI::App& command, AdminOptions& options) {
-  command.add_option("--admin", options.address, "the admin endpoint, HOST:PORT")->capture_default_str();
+  command.add_option("--admin", options.address, "the admin endpoint, HOST:PORT or unix:/path")
+      ->capture_default_str();
   command.add_option("--token", options.token, "its token")->envname("IMAPMUX_ADMIN_TOKEN");
 }
 
-admin::AdminAnswer ask(const AdminOptions& options, const std::string& path) {
+app::AskOptions to_ask(const AdminOptions& options) {
   const auto endpoint = base::parse_endpoint(options.address, 9143);
-  if (!endpoint || endpoint->is_unix())
-    throw CLI::ValidationError("--admin", "not HOST:PORT: " + options.address);
-  auto answer = admin::ask_admin(*endpoint, path, options.token);
-  if (answer.status == 0) answer.body = "no answer from " + options.address + ": " + answer.body;
-  return answer;
+  if (!endpoint) throw CLI::ValidationError("--admin", "not HOST:PORT or unix:/path: " + options.address);
+  return {*endpoint, options.token};
 }
 
 int status(const AdminOptions& options) {
-  const auto answer = ask(options, "/api/v1/status");
-  if (answer.status != 200) {
-    std::cerr << answer.body << "\n";
-    return kProblem;
-  }
-  std::cout << (options.json ? answer.body + "\n" : admin::to_text(answer.body));
-  return 0;
-}
-
-int health(const AdminOptions& options) {
-  const auto answer = ask(options, "/readyz");
-  if (answer.status == 200) return 0;
-  std::cerr << answer.body << "\n";
-  return kProblem;
+  const auto form = options.json ? app::StatusForm::kJson : app::StatusForm::kText;
+  return options.watch ? app::watch_status(to_ask(options), form) : app::print_status(to_ask(options), form);
 }
 
 int run(int argc, char** argv) {
@@ -78,11 +65,12 @@ int run(int argc, char** argv) {
   auto* status_command = program.add_subcommand("status", "show what a running proxy does");
   add_admin_options(*status_command, admin_options);
   status_command->add_flag("--json", admin_options.json, "as JSON");
+  status_command->add_flag("--watch", admin_options.watch, "again every 2 s, until ^C");
   status_command->callback([&] { result = status(admin_options); });
 
   auto* health_command = program.add_subcommand("health", "exit 0 when a running proxy is ready");
   add_admin_options(*health_command, admin_options);
-  health_command->callback([&] { result = health(admin_options); });
+  health_command->callback([&] { result = app::health(to_ask(admin_options)); });
 
   app::DemoOptions demo_options;
   auto* demo = program.add_subcommand("demo", "an embedded legacy server with the proxy in front of it");

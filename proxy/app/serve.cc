@@ -5,10 +5,12 @@
 
 #include <iostream>
 
+#include "app/reload_requests.h"
 #include "app/server.h"
 #include "app/tls_check.h"
 #include "app/version.h"
 #include "base/log.h"
+#include "base/log_recording.h"
 #include "routing/router.h"
 
 namespace imapmux::app {
@@ -31,20 +33,31 @@ int next_signal() {
   return signal;
 }
 
-void reload(Server& server, const std::string& path) {
+// Whether it is in force.
+bool reload(Server& server, const std::string& path) {
   const auto loaded = load_and_check(path);
   for (const auto& problem : loaded.problems) log::error("reload: {}", problem.to_string());
   if (!loaded.config) {
     log::error("reload: {} is not used, nothing has changed", path);
-    return;
+    return false;
   }
   for (const auto& warning : loaded.warnings) log::warn("reload: {}", warning.to_string());
   try {
     server.reload(loaded.config);
     log::info("reload: {} is in force for new sessions", path);
+    return true;
   } catch (const std::exception& error) {
     log::error("reload: {}: {}; nothing has changed", path, error.what());
+    return false;
   }
+}
+
+// Once, for all who have asked, at the endpoint or by a signal.
+void reload(Server& server, const std::string& path, ReloadRequests& requests) {
+  auto asked = requests.take();
+  const log::Recording said;
+  const bool in_force = reload(server, path);
+  ReloadRequests::tell(std::move(asked), {in_force, said.lines()});
 }
 
 }  // namespace
@@ -67,12 +80,15 @@ int serve(const std::string& config_path) {
   log::configure(loaded.config->log_level, loaded.config->log_format);
   for (const auto& warning : loaded.warnings) log::warn("{}", warning.to_string());
   raise_descriptor_limit();
+  const auto requests = std::make_shared<ReloadRequests>();
   try {
-    Server server(loaded.config);
+    Server server(loaded.config, [requests] { return requests->ask(); });
     server.start();
     log::info("imapmux {} serves with {} workers", kVersion, loaded.config->workers);
-    for (int signal = next_signal(); signal == SIGHUP; signal = next_signal()) reload(server, config_path);
+    for (int signal = next_signal(); signal == SIGHUP; signal = next_signal())
+      reload(server, config_path, *requests);
     log::info("shutting down");
+    requests->close();
     server.stop();
   } catch (const std::exception& error) {
     log::error("{}", error.what());

@@ -7,7 +7,6 @@
 #include <future>
 #include <stdexcept>
 
-#include "app/version.h"
 #include "base/log.h"
 
 namespace imapmux::app {
@@ -19,7 +18,8 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-Server::Server(config::ConfigPtr config) : service_(session::Service::make(config, nullptr)) {
+Server::Server(config::ConfigPtr config, admin::Reload reload)
+    : service_(session::Service::make(config, nullptr)) {
   shared_.spool =
       std::make_unique<net::SpoolLimits>(config->limits.max_spool, config->limits.spool_directory);
   for (size_t i = 0; i < config->workers; ++i) {
@@ -30,12 +30,7 @@ Server::Server(config::ConfigPtr config) : service_(session::Service::make(confi
                                  }));
   }
   for (const auto& listener : config->listeners) bind(listener);
-  if (config->admin)
-    admin_ = std::make_unique<admin::AdminServer>(
-        *config->admin,
-        admin::AdminServer::Sources{.status = [this] { return snapshot(); },
-                                    .ready = [this] { return running_.load(); },
-                                    .token = [this] { return service()->config->admin_token.clone(); }});
+  open_admin(*config, std::move(reload));
 }
 
 Server::~Server() = default;
@@ -97,58 +92,6 @@ void Server::reload(config::ConfigPtr config) {
   base::log::configure(config->log_level, config->log_format);
   for (const auto& what : fresh->needs_restart)
     base::log::warn("reload: {}: takes effect after a restart", what);
-}
-
-session::Snapshot Server::snapshot() {
-  session::Snapshot all;
-  all.version = kVersion;
-  all.workers = workers_.size();
-  all.ready = running_;
-  all.uptime = std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now() - started_);
-  const auto& counters = shared_.counters;
-  all.clients = counters.clients;
-  all.sessions_total = counters.sessions;
-  all.clients_refused = counters.clients_refused;
-  all.logins = counters.logins;
-  all.logins_refused = counters.logins_refused;
-  all.logins_unavailable = counters.logins_unavailable;
-  all.commands = counters.commands;
-  all.in_use = counters.in_use;
-  all.hand_overs = counters.hand_overs;
-  all.leases = shared_.arbiter.snapshot();
-
-  const auto now = base::Instant(
-      std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()));
-  for (const auto& [name, servers] : service()->backends) {
-    for (const auto& server : servers->servers()) {
-      all.servers.push_back({name, server->endpoint.to_string(),
-                             server->health.standing(now) == backend::ServerHealth::Standing::kUp,
-                             server->limit->in_use(), servers->config().max_connections,
-                             server->limit->waiting(), server->times_down.load()});
-    }
-  }
-  if (!running_) return all;
-
-  std::vector<std::future<std::vector<session::SessionStatus>>> answers;
-  for (auto& worker : workers_) {
-    auto promise = std::make_shared<std::promise<std::vector<session::SessionStatus>>>();
-    answers.push_back(promise->get_future());
-    worker->collect(
-        [promise](std::vector<session::SessionStatus> sessions) { promise->set_value(std::move(sessions)); });
-  }
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-  for (auto& answer : answers) {
-    // A worker that is ending does not answer any more.
-    auto state = std::future_status::timeout;
-    while (state != std::future_status::ready && running_ && std::chrono::steady_clock::now() < deadline)
-      state = answer.wait_for(std::chrono::milliseconds(20));
-    if (state != std::future_status::ready) continue;
-    auto sessions = answer.get();
-    std::move(sessions.begin(), sessions.end(), std::back_inserter(all.sessions));
-  }
-  std::sort(all.sessions.begin(), all.sessions.end(),
-            [](const auto& a, const auto& b) { return a.id < b.id; });
-  return all;
 }
 
 }  // namespace imapmux::app

@@ -118,12 +118,26 @@ void Worker::set_service(session::ServicePtr service) {
   });
 }
 
-void Worker::collect(std::function<void(std::vector<session::SessionStatus>)> done) {
-  loop_.post([this, done = std::move(done)] {
-    std::vector<session::SessionStatus> all;
-    sessions_.for_each([&](const session::ClientSession& session) { all.push_back(session.status()); });
-    done(std::move(all));
+void Worker::collect(session::Detail detail, std::function<void(session::WorkerReport)> done) {
+  loop_.post(
+      [this, detail, done = std::move(done)] { done(session::report(sessions_, shared_accounts_, detail)); });
+}
+
+void Worker::kick(session::KickWish wish, std::function<void(size_t)> done) {
+  loop_.post([this, wish = std::move(wish), done = std::move(done)] {
+    size_t kicked = 0;
+    sessions_.for_each([&](session::ClientSession& session) {
+      if (!wish.means(session)) return;
+      session.kick();
+      ++kicked;
+    });
+    done(kicked);
   });
+}
+
+void Worker::see_drained() {
+  loop_.post(
+      [this] { shared_accounts_.for_each([](mailbox::SharedAccount& account) { account.see_drained(); }); });
 }
 
 std::future<void> Worker::shut_down(Millis grace) {

@@ -14,6 +14,7 @@
 #include "net/event_loop.h"
 #include "net/listener.h"
 #include "session/client_session.h"
+#include "session/snapshot.h"
 
 namespace imapmux::app {
 
@@ -38,8 +39,12 @@ class Worker final : private session::Host {
   std::future<void> shut_down(base::Millis grace);
   // When all workers have shut down: ends the thread.
   void finish();
-  // Asks the worker for its sessions; `done` is called on the worker's thread.
-  void collect(std::function<void(std::vector<session::SessionStatus>)> done);
+  // Asks the worker what it does; `done` is called on the worker's thread.
+  void collect(session::Detail detail, std::function<void(session::WorkerReport)> done);
+  // Disconnects the clients that are meant; `done` gets their number, on the worker's thread.
+  void kick(session::KickWish wish, std::function<void(size_t)> done);
+  // Some servers are drained now.
+  void see_drained();
 
  private:
   async::Scheduler& scheduler() override { return loop_; }

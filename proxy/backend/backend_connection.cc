@@ -105,6 +105,7 @@ Task<TaggedReply> BackendConnection::run_secret(base::Secret text) {
   PendingReply pending(*this);
   if (command.pieces.size() > 1) command_begun();
   send(tag, command.pieces.front(), pending);
+  times_answer_ = false;  // to wrong passwords, servers answer slowly on purpose
   for (size_t i = 1; i < command.pieces.size(); ++i) {
     auto go = co_await continuation(tag);
     if (go == Go::kAnswered) break;
@@ -126,9 +127,11 @@ Task<TaggedReply> BackendConnection::authenticate(std::string mechanism, std::st
     line.reserve(head.size() + message.size() + 3);  // one buffer, so that one wipe is enough
     line.append(head).append(" ").append(message).append("\r\n");
     send(tag, line, pending);
+    times_answer_ = false;
     base::wipe(line);
   } else {
     send(tag, head + "\r\n", pending);
+    times_answer_ = false;
     auto go = co_await continuation(tag);
     if (go == Go::kContinue) {
       send_more(message);
@@ -159,6 +162,10 @@ bool BackendConnection::expect(const std::string& tag, Completion& completion) {
   if (lost_) {
     completion.on_lost(lost_reason_);
     return false;
+  }
+  if (in_flight_.empty()) {
+    asked_at_ = scheduler_.now();
+    times_answer_ = true;
   }
   in_flight_.push_back({tag, &completion});
   watch();
@@ -290,6 +297,8 @@ void BackendConnection::abort(const std::string& reason) {
 
 void BackendConnection::on_data(std::string_view chunk) noexcept {
   last_heard_ = scheduler_.now();
+  if (std::exchange(times_answer_, false) && server)
+    server->answer_time.note(std::chrono::duration_cast<base::Millis>(last_heard_ - asked_at_), last_heard_);
   if (stopped_) {
     rest_.append(chunk);
     return;

@@ -172,6 +172,7 @@ class BackendConnection final : private net::StreamHandler {
 
   // Held while the connection lives.
   ConnectionLimit::Permit permit;
+  UsersThere::Stay stay;
   std::shared_ptr<BackendServers::Server> server;
 
  private:
@@ -212,6 +213,8 @@ class BackendConnection final : private net::StreamHandler {
   base::Millis command_timeout_;
   async::Timer timer_;
   base::Instant last_heard_{};
+  base::Instant asked_at_{};
+  bool times_answer_ = false;  // of what was asked at that time, nothing has come yet
   bool silent_ = false;
   bool mid_command_ = false;
   bool surprised_ = false;  // the server answered what nobody had asked

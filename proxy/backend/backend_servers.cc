@@ -158,11 +158,14 @@ std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(
   if (!backend_->failover) preference.resize(1);
   // By standing, and of equal ones by preference. Each is asked once: it may change meanwhile.
   std::vector<std::pair<ServerHealth::Standing, size_t>> ranked;
-  for (size_t i = 0; i < preference.size(); ++i)
-    ranked.emplace_back(servers_[preference[i]]->health.standing(now), i);
+  for (size_t i = 0; i < preference.size(); ++i) {
+    const auto& server = *servers_[preference[i]];
+    if (server.draining && !server.users->has(login_name)) continue;
+    ranked.emplace_back(server.health.standing(now), i);
+  }
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::shared_ptr<Server>> order;
-  if (ranked.front().first == ServerHealth::Standing::kDown) return order;
+  if (ranked.empty() || ranked.front().first == ServerHealth::Standing::kDown) return order;
   for (const auto& [standing, i] : ranked) order.push_back(servers_[preference[i]]);
   return order;
 }
@@ -173,6 +176,7 @@ bool BackendServers::has_room(std::string_view login_name, base::Instant now) co
 }
 
 void BackendServers::failed(Server& server, base::Instant now, std::string_view reason) const {
+  server.failures.fetch_add(1, std::memory_order_relaxed);
   if (server.health.failed(now, backend_->health_check) != ServerHealth::Change::kDown) return;
   server.times_down.fetch_add(1, std::memory_order_relaxed);
   base::log::warn("backend {}: server {} is down: {}", backend_->name, server.endpoint.to_string(), reason);

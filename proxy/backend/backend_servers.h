@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "backend/answer_time.h"
 #include "backend/server_health.h"
+#include "backend/users_there.h"
 #include "config/config.h"
 #include "net/tls_context.h"
 
@@ -96,8 +98,15 @@ class BackendServers {
     std::shared_ptr<ConnectionLimit> limit = std::make_shared<ConnectionLimit>();
     ServerHealth health;
     std::atomic<uint64_t> connects{0};
-    std::atomic<uint64_t> attempts{0};    // to connect
+    std::atomic<uint64_t> failures{0};    // to connect
+    std::atomic<uint64_t> attempts{0};    // for choosing source addresses in turn
     std::atomic<uint64_t> times_down{0};  // found by health checks
+    AnswerTime connect_time;              // until the server has said what it can
+    AnswerTime answer_time;               // from a command to the first octet of its answer
+    // To be emptied, as somebody said at the admin endpoint: no new users go there, and those who have
+    // connections stay. Lasts until it is taken back, also over reloads.
+    std::atomic<bool> draining{false};
+    std::shared_ptr<UsersThere> users = std::make_shared<UsersThere>();
   };
 
   // `config` owns `backend`. Throws std::runtime_error if a TLS file can't be used. `previous` may be null.
@@ -113,7 +122,8 @@ class BackendServers {
   const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
 
   // The servers for a user in the order to try: his own, then (with failover) the others; first those that
-  // are up, then those that are passed over, then those that are down. None if all are down.
+  // are up, then those that are passed over, then those that are down; without those that are drained, unless
+  // he is there. None if that leaves none, or if all are down.
   std::vector<std::shared_ptr<Server>> candidates(std::string_view login_name, base::Instant now) const;
   // Whether one of them takes a connection without making somebody else wait.
   bool has_room(std::string_view login_name, base::Instant now) const;

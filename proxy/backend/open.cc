@@ -96,6 +96,7 @@ Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
   options.keepalive = keepalive;
   options.source = next_source(backend, *server);
 
+  const auto began = loop.now();
   auto tcp = co_await net::connect(loop, server->endpoint, options);
   const auto name = tls_name(backend, server->endpoint);
   std::unique_ptr<net::Stream> stream;
@@ -114,6 +115,7 @@ Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
     throw net::ConnectionLost(net::Side::kBackend, "PREAUTH: it is logged in as somebody");
   if (backend.tls == config::BackendTls::kStarttls) co_await start_tls(*connection, servers, name, limit);
   co_await learn_capabilities(*connection);
+  server->connect_time.note(std::chrono::duration_cast<Millis>(loop.now() - began), loop.now());
   connection->server = std::move(server);
   co_return connection;
 }
@@ -123,7 +125,7 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
                                                          std::string login_name, Millis keepalive) {
   std::string problem;
   const auto candidates = servers->candidates(login_name, loop.now());
-  if (candidates.empty()) problem = "down, as the health checks say";
+  if (candidates.empty()) problem = "down, as the health checks say, or drained";
   for (const auto& server : candidates) {
     auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
     std::unique_ptr<BackendConnection> connection;
@@ -146,6 +148,7 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
     if (connection) {
       servers->succeeded(*server, loop.now());
       connection->permit = std::move(permit);
+      connection->stay = UsersThere::enter(server->users, login_name);
       co_return connection;
     }
     base::log::warn("backend {}: {}", servers->config().name, problem);

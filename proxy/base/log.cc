@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/log_recording.h"
+
 namespace imapmux::base::log {
 namespace {
 
@@ -86,6 +88,8 @@ bool enabled(Level level) {
 }
 
 void write(Level level, std::string_view text) {
+  const auto name = spdlog::level::to_string_view(to_spdlog(level));
+  note({name.data(), name.size()}, text);
   logger().log(to_spdlog(level), "{}", escape(text, format.load(std::memory_order_relaxed)));
 }
 

@@ -163,6 +163,7 @@ struct Config {
   ProtocolTrace trace;
   std::optional<base::Endpoint> admin;
   base::Secret admin_token;
+  base::Secret admin_metrics_token;  // empty: the metrics are for everybody
   std::vector<Certificate> certificates;
   std::vector<Listener> listeners;
   std::map<std::string, Backend> backends;

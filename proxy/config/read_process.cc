@@ -50,23 +50,20 @@ constexpr std::array kLogKeys = std::to_array<Key<Config>>({
 });
 
 void read_admin_bind(const Value& value, Config& config) {
-  auto endpoint = read_bind(value);
-  if (!endpoint) return;
-  if (endpoint->is_unix()) {
-    value.error("a unix socket is not supported in this version");
-    return;
-  }
-  config.admin = std::move(*endpoint);
+  if (auto endpoint = read_bind(value)) config.admin = std::move(*endpoint);
 }
 
 constexpr std::array kAdminKeys = std::to_array<Key<Config>>({
     {"bind", read_admin_bind, "address", kRequired, Reload::kNeedsRestart,
-     "Where the administration server listens: HOST:PORT (a unix socket is not supported in this version)."},
+     "Where the administration server listens: HOST:PORT or unix:/path (a socket for its user and group)."},
     {"token", read_secret<&Config::admin_token>, "secret", kNoDefault, Reload::kApplies,
      "Who shows it may see the status and act. Needed when bound beyond loopback."},
     {"token_file", read_secret_file<&Config::admin_token>, "file", kNoDefault, Reload::kApplies,
      "The token as the contents of a file, without the newline at its end."},
-    {"metrics_token", nullptr, "secret", kNoDefault, Reload::kApplies, "Who shows it may read /metrics."},
+    {"metrics_token", read_secret<&Config::admin_metrics_token>, "secret", kNoDefault, Reload::kApplies,
+     "Who shows it, or the token, may read /metrics. Without it everybody may."},
+    {"metrics_token_file", read_secret_file<&Config::admin_metrics_token>, "file", kNoDefault,
+     Reload::kApplies, "That token as the contents of a file, without the newline at its end."},
 });
 
 constexpr std::array kProcessKeys = std::to_array<Key<Config>>({
@@ -99,6 +96,7 @@ void read_admin(const Value& value, Config& config) {
   const auto map = read_keys<Config>(value, kAdminKeys, config);
   if (!map) return;
   refuse_both(*map, "token", "token_file");
+  refuse_both(*map, "metrics_token", "metrics_token_file");
   const bool has_token = map->find("token") != nullptr || map->find("token_file") != nullptr;
   if (config.admin && !config.admin->is_loopback() && !has_token) {
     map->near("bind").error("listens beyond loopback, so that token or token_file is needed");

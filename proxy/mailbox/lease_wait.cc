@@ -1,5 +1,7 @@
 #include "mailbox/lease_wait.h"
 
+#include "mailbox/meter.h"
+
 namespace imapmux::mailbox {
 namespace {
 
@@ -70,16 +72,20 @@ Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience,
   };
   switch (arbiter.request(ticket)) {
     case MailboxArbiter::Verdict::kGranted:
+      Meter::mine().leases_granted.add(Millis(0));
       co_return std::nullopt;
     case MailboxArbiter::Verdict::kDeadlock:
+      Meter::mine().leases_refused.add(Millis(0));
       co_return "NO [INUSE] Mailbox is in use, waiting for it would be a deadlock";
     case MailboxArbiter::Verdict::kOpen:
+      Meter::mine().leases_refused.add(Millis(0));
       co_return std::string(kOpenElsewhere);
     case MailboxArbiter::Verdict::kWaiting:
       break;
   }
   Withdrawal withdrawal(arbiter, ticket);
-  const auto deadline = scheduler.now() + patience;
+  const auto began = scheduler.now();
+  const auto deadline = began + patience;
   while (!grant->granted && !give_up()) {
     const auto left = std::chrono::duration_cast<Millis>(deadline - scheduler.now());
     if (left.count() <= 0) break;
@@ -89,7 +95,10 @@ Task<Refusal> take_leases(Workplace& workplace, LeaseWish wish, Millis patience,
   // Granted in the very moment of giving up is granted. What was to be deleted may have been opened
   // meanwhile.
   const bool granted = grant->granted || !arbiter.withdraw(ticket);
-  if (granted && !arbiter.is_open(*ticket)) co_return std::nullopt;
+  const bool usable = granted && !arbiter.is_open(*ticket);
+  auto& waits = usable ? Meter::mine().leases_granted : Meter::mine().leases_refused;
+  waits.add(std::chrono::duration_cast<Millis>(scheduler.now() - began));
+  if (usable) co_return std::nullopt;
   co_return granted ? std::string(kOpenElsewhere) : "NO [INUSE] Mailbox is in use";
 }
 

@@ -110,7 +110,17 @@ bool SharedAccount::needed() const {
 }
 
 Millis SharedAccount::linger() const {
-  return kind_ == Kind::kPrivate ? Millis(0) : config().account_linger;
+  return kind_ == Kind::kPrivate || uses_drained() ? Millis(0) : config().account_linger;
+}
+
+bool SharedAccount::uses_drained() const {
+  return std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
+    return connection->server() && connection->server()->draining;
+  });
+}
+
+void SharedAccount::see_drained() {
+  if (!needed() && uses_drained()) close_early();
 }
 
 Task<> SharedAccount::live() {

@@ -58,6 +58,8 @@ class SharedAccount final : private SharedConnection::Owner,
   void close();
   // Nobody needs it: it ends now, in good order, not after `account_linger`.
   void close_early();
+  // A server is drained now: without clients it lets go of it.
+  void see_drained();
   bool closing() const { return closing_; }
 
   void join(Member& member);
@@ -154,6 +156,10 @@ class SharedAccount final : private SharedConnection::Owner,
   Workplace& workplace() { return workplace_; }
   size_t connections() const { return connections_.size(); }
   std::vector<std::shared_ptr<SharedMailbox>> mailboxes() const;
+  // account_status.cc
+  AccountStatus status() const;
+  void count(AccountTotals& totals) const;
+  bool anybody_waits() const;
 
  private:
   async::TaskScope& tasks() override { return tasks_; }
@@ -175,6 +181,7 @@ class SharedAccount final : private SharedConnection::Owner,
 
   void add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place);
   base::Millis linger() const;
+  bool uses_drained() const;
   bool can_open() const;
   bool has_room() const { return servers_->has_room(login_name_, workplace_.scheduler().now()); }
   async::Task<> wait_for_change(base::Instant deadline);

@@ -313,6 +313,7 @@ void SharedConnection::give_up() {
   connection_->abort();
   connection_->take_stream();  // its destruction closes the socket
   connection_->permit = {};
+  connection_->stay = {};
   place_ = {};
   retiring_.reset();
 }

@@ -18,6 +18,7 @@
 #include "async/task_scope.h"
 #include "backend/backend_connection.h"
 #include "mailbox/account.h"
+#include "mailbox/account_status.h"
 #include "net/spool.h"
 
 namespace imapmux::mailbox {
@@ -107,6 +108,7 @@ class SharedConnection final : public std::enable_shared_from_this<SharedConnect
   // The same, or its party only idles and gives way at once.
   bool available() const { return free() || (resting_ && !lost() && waiting_.empty()); }
   void rest(bool resting) { resting_ = resting; }
+  ConnectionState state() const;
   size_t waiting() const { return waiting_.size(); }
   bool others_wait() const { return !waiting_.empty(); }
   base::Instant last_used() const { return last_used_; }

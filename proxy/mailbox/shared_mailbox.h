@@ -51,6 +51,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   bool attached() const { return attached_ && !contradicted_; }
   // Neither attached nor about to be: it has no lease.
   bool at_rest() const { return !connection_ && !attach_under_way_; }
+  bool attaching() const { return attach_under_way_; }
+  MailboxStatus status() const;
 
   const MailboxKey& key() const { return key_; }
   HolderId holder() const { return holder_; }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "mailbox/meter.h"
 #include "mailbox/shared_account.h"
 #include "mailbox/shared_mailbox.h"
 #include "wire/fetch_attributes.h"
@@ -187,6 +188,8 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
 Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                             bool& open) {
   const Flag attaching(attaching_);
+  auto& meter = Meter::mine();
+  const bool known = !viewers_.empty();
   for (bool again = contradicted_;; again = true) {
     fresh_ = MessageTable();
     heard_validity_ = heard_next_ = 0;
@@ -202,7 +205,10 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
     read_only_ = reply.code == "READ-ONLY";
     if (!again && may_catch_up()) {
       auto caught_up = co_await catch_up(connection);
-      if (caught_up) break;
+      if (caught_up) {
+        if (known) meter.caught_up.add();
+        break;
+      }
     }
     auto refusal = co_await read_messages(connection);
     if (refusal) co_return refusal;
@@ -211,10 +217,14 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
     viewers_.for_each([&](const Viewer& one) { nothing_told = nothing_told && one.view.count() == 0; });
     const bool same = viewers_.empty() || nothing_told || uid_validity_ == heard_validity_;
     if (nothing_told) uid_validity_ = heard_validity_;
-    if (same && !contradicted_ && adopt(fresh_)) break;
+    if (same && !contradicted_ && adopt(fresh_)) {
+      if (known) meter.read_again.add();
+      break;
+    }
     base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
                     again ? "contradicts itself again" : "is not what it was");
     if (same && !again) continue;
+    if (known) meter.began_anew.add();
     viewers_.for_each([this](Viewer& viewer) {
       viewers_.remove(viewer);
       viewer.on_mailbox_changed_identity();
@@ -394,9 +404,11 @@ void SharedMailbox::suspended(Flags flags) {
 }
 
 void SharedMailbox::contradiction(std::string_view what) {
-  if (!contradicted_)
+  if (!contradicted_) {
+    Meter::mine().contradictions.add();
     base::log::warn("backend {}: mailbox {} of {}: the server contradicts itself: {}", config().name,
                     key_.mailbox, account_.login_name(), what);
+  }
   contradicted_ = true;
   wake_.notify_all();
 }

@@ -57,6 +57,7 @@ class Viewers {
   bool empty() const { return count_ == 0; }
   bool any_writes() const { return writers_ > 0; }
   bool any_idles() const { return idlers_ > 0; }
+  size_t idlers() const { return idlers_; }
   // Calls f(Viewer&); it may remove the one that it is given, and no other.
   template <class F>
   void for_each(F f) {

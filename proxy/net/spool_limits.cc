@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include "net/traffic.h"
+
 namespace imapmux::net {
 
 SpoolLimits::SpoolLimits(uint64_t most, std::string directory)
@@ -15,6 +17,7 @@ bool SpoolLimits::take(uint64_t octets) {
     const uint64_t most = most_;
     if (used > most || octets > most - used) return false;
   } while (!used_.compare_exchange_weak(used, used + octets));
+  Traffic::mine().spooled.add(octets);
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "net/socket.h"
+#include "net/traffic.h"
 
 namespace imapmux::net {
 namespace {
@@ -234,6 +235,7 @@ void TcpStream::read() {
   in_run_ = target_ && size == kRun;
   if (size > 0) {
     loop_.filled_read_buffer(static_cast<size_t>(size));
+    Traffic::mine(side_).received.add(static_cast<size_t>(size));
     handler_->on_data({buffer, static_cast<size_t>(size)});
 #ifndef NDEBUG
     std::memset(buffer, 0xee, static_cast<size_t>(size));  // a chunk is gone when its callback ends
@@ -256,7 +258,10 @@ void TcpStream::read() {
 // How much the kernel has taken; as libuv's errors if it is none. Only while nothing is in flight.
 ssize_t TcpStream::send_now(std::string_view octets) {
   const ssize_t sent = send(fd_, octets.data(), octets.size(), MSG_NOSIGNAL);
-  if (sent >= 0) return sent;
+  if (sent >= 0) {
+    Traffic::mine(side_).sent.add(static_cast<size_t>(sent));
+    return sent;
+  }
   return errno == EINTR ? UV_EAGAIN : -errno;
 }
 
@@ -322,6 +327,7 @@ bool TcpStream::splice() {
   if (!target_ || ioctl(fd_, SIOCINQ, &available) != 0 || available < static_cast<int>(kRun)) return false;
   const size_t moved = target_->take_spliced(*this, static_cast<size_t>(available) - kSeen);
   if (moved == 0) return false;
+  Traffic::mine(side_).received.add(moved);
   handler_->on_spliced(moved);
   poll();
   return true;
@@ -364,6 +370,7 @@ void TcpStream::wake_source() {
 void TcpStream::flush_pipe() {
   while (pipe_->size() > 0 && in_flight_ == 0) {
     const ssize_t sent = pipe_->drain(fd_);
+    if (sent > 0) Traffic::mine(side_).sent.add(static_cast<size_t>(sent));
     if (sent > 0 || sent == -EINTR) continue;
     if (sent == 0 || sent == -EAGAIN) {
       send_later(pipe_->take(kPipeHead));  // by which libuv will know when there is room
@@ -418,11 +425,12 @@ void TcpStream::check_drained() {
 }
 
 void TcpStream::write_done(int status) {
-  in_flight_ = 0;
+  const size_t written = std::exchange(in_flight_, 0);
   if (status != 0) {
     fail(uv_strerror(status));
     return;
   }
+  Traffic::mine(side_).sent.add(written);
   flush();
 }
 

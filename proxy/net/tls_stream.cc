@@ -7,6 +7,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "net/traffic.h"
+
 namespace imapmux::net {
 namespace {
 
@@ -104,9 +106,11 @@ async::Task<> TlsStream::handshake(base::Millis limit) {
   continue_handshake();
   below_->start_reading();
   auto result = co_await settled_.wait_for(limit);
+  if (result != async::WaitResult::kTimeout && problem_.empty()) co_return;
+  Traffic::mine(below_->side()).failed_handshakes.add();
   if (result == async::WaitResult::kTimeout)
     throw ConnectionLost(below_->side(), "the TLS handshake took too long");
-  if (!problem_.empty()) throw ConnectionLost(below_->side(), problem_);
+  throw ConnectionLost(below_->side(), problem_);
 }
 
 void TlsStream::continue_handshake() {
@@ -115,6 +119,9 @@ void TlsStream::continue_handshake() {
   below_->wrote();
   if (status == 1) {
     established_ = true;
+    auto& traffic = Traffic::mine(below_->side());
+    traffic.handshakes.add();
+    if (SSL_session_reused(ssl_.get())) traffic.resumed.add();
     if (!plain_.empty()) loop_.add_flushable(*this);
     if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) peer_.sni = name;
     settled_.set();

@@ -151,6 +151,8 @@ Task<> ClientSession::talk() {
     // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
     reader_.hold();
     reader_.set_stream(stream_.get());
+    const bool by_login = came->credential.mechanism == config::Mechanism::kLogin;
+    command_begins(by_login ? Verb::kLogin : Verb::kAuthenticate);
     co_await decide(std::move(came->tag), std::move(came->credential));
   } else {
     if (!admit()) co_return;
@@ -270,7 +272,19 @@ std::string ClientSession::capabilities_before_login() const {
   return list;
 }
 
+void ClientSession::command_begins(Verb verb) {
+  verb_ = verb;
+  begun_at_ = host_.scheduler().now();
+  under_way_ = true;
+}
+
+void ClientSession::command_answered() {
+  if (!std::exchange(under_way_, false)) return;
+  Meter::answered(verb_, std::chrono::duration_cast<Millis>(host_.scheduler().now() - begun_at_));
+}
+
 Task<bool> ClientSession::next(Entry& entry) {
+  command_answered();
   if (!has_room()) co_await wait_for_room();
   for (;;) {
     while (reader_.empty() && !stopping_) co_await reader_.arrivals().wait();
@@ -293,7 +307,7 @@ Task<bool> ClientSession::next(Entry& entry) {
       case Entry::Kind::kUpload:
       case Entry::Kind::kLine:
         ++commands_;
-        host_.shared().counters.commands.fetch_add(1, std::memory_order_relaxed);
+        command_begins(entry.command.verb);
         co_return true;
     }
   }
@@ -352,6 +366,7 @@ bool ClientSession::answer_locally(const Entry& entry) {
       end_reason_ = "logout";
       writer_.untagged("BYE Logging out");
       writer_.tagged(tag, "OK LOGOUT completed");
+      command_answered();
       said_bye_ = true;
       enter(State::kLogout);
       return true;
@@ -398,6 +413,12 @@ void ClientSession::shut_down() {
 void ClientSession::cut_off() {
   if (state_ != State::kConnected || adopted_) say_bye("[UNAVAILABLE] The proxy is shutting down");
   end("shutdown");
+}
+
+void ClientSession::kick() {
+  base::log::info("session {} user={}: disconnected by the administrator", label_, user_);
+  if (state_ != State::kConnected || adopted_) say_bye("Disconnected by the administrator");
+  end("disconnected by the administrator");
 }
 
 Task<> ClientSession::wait_for_room() {
@@ -468,6 +489,7 @@ SessionStatus ClientSession::status() const {
   status.state = name_of(state_);
   status.user = user_;
   status.backend = backend_name_;
+  status.login_name = login_name_;
   status.server = server_name_;
   status.mailbox = mailbox_;
   status.waiting_for = waiting_for_;

@@ -11,6 +11,7 @@
 #include "routing/router.h"
 #include "session/client_reader.h"
 #include "session/client_writer.h"
+#include "session/meter.h"
 #include "session/service.h"
 
 namespace imapmux::session {
@@ -26,6 +27,7 @@ enum class State : uint8_t {
   kRelaying,          // unrestricted: the backend's business
   kLogout,            // 3.4
 };
+constexpr size_t kStates = 7;
 std::string_view name_of(State state);
 
 // What `imapmux status` shows of a session.
@@ -37,6 +39,7 @@ struct SessionStatus {
   std::string_view state;
   std::string user;
   std::string backend;
+  std::string login_name;  // at the backend: whose account it is
   std::string server;
   std::string mailbox;      // selected, empty if none
   std::string waiting_for;  // a lease or a slot, empty if nothing
@@ -62,12 +65,20 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void shut_down();
   // At once: BYE, whatever is going on.
   void cut_off();
+  // The same, since the administrator wants it gone.
+  void kick();
   // Set when run() ended because another worker owns the account.
   bool handed_over() const { return destination_ != kNowhere; }
   size_t destination() const { return destination_; }
   std::unique_ptr<HandedOver> take_hand_over() { return std::move(hand_over_); }
 
   SessionStatus status() const;
+  const std::string& user() const { return user_; }
+  const std::string& login_name() const { return login_name_; }  // at the backend
+  bool waits() const { return !waiting_for_.empty(); }
+  base::Instant last_heard() const { return last_heard_; }
+  const std::string& backend_name() const { return backend_name_; }
+  const std::string& server_name() const { return server_name_; }
 
   // For what goes on after login (AfterLogin).
   Host& host() { return host_; }
@@ -88,7 +99,15 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> wait_for_room();
   bool has_room() const { return writer_.unsent() <= net::Stream::kHighWatermark && !writer_.backlogged(); }
   // The next entry, answering BAD for malformed ones. False: the client has finished, or is to be stopped.
+  // It is then under way until the next one is asked for, or one of the two calls below.
   async::Task<bool> next(Entry& entry);
+  // It has been answered: how long that took is counted.
+  void command_answered();
+  // It is in flight beside those that follow: whoever answers it counts from what is returned.
+  base::Instant command_goes_on() {
+    under_way_ = false;
+    return begun_at_;
+  }
   // CAPABILITY, NOOP, ID, ENABLE, LOGOUT… of any state that need no backend. False: not one of them.
   bool answer_locally(const Entry& entry);
   void say_bye(std::string_view text);
@@ -161,6 +180,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
+  void command_begins(wire::Verb verb);
 
   void on_client_data() noexcept override;
   void on_client_eof() noexcept override;
@@ -191,12 +211,16 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
 
   std::string user_;
   std::string backend_name_;
+  std::string login_name_;
   std::string server_name_;
   std::string mailbox_;
   std::string waiting_for_;
   std::shared_ptr<mailbox::Account> waiting_account_;  // while waiting for a place
   std::string end_reason_;
   uint64_t commands_ = 0;
+  bool under_way_ = false;  // a command, since begun_at_
+  wire::Verb verb_ = wire::Verb::kUnknown;
+  base::Instant begun_at_{};
   base::Instant connected_at_;
   base::Instant last_heard_;
   std::optional<base::Millis> patience_;  // with silence, if not idle_timeout

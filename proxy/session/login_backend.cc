@@ -85,9 +85,11 @@ Task<> ClientSession::open_backend(Login& login) {
   login.servers = service_->backends.at(backend.name);
   login.name = backend.name + '\0' + login.target.login_name;
   backend_name_ = backend.name;
+  login_name_ = login.target.login_name;
   if (login.servers->candidates(login.target.login_name, host_.scheduler().now()).empty()) {
-    base::log::info("login impossible: session {} user={} backend={}: down, as the health checks say", label_,
-                    user_, backend.name);
+    base::log::info(
+        "login impossible: session {} user={} backend={}: down, as the health checks say, or drained", label_,
+        user_, backend.name);
     unavailable(login.tag, "UNAVAILABLE", "The mail server is down");
     co_return;
   }
@@ -294,6 +296,7 @@ Task<> ClientSession::refuse(std::string tag, std::string name, std::string chal
   writer_.tagged(tag, "NO [AUTHENTICATIONFAILED] Authentication failed");
   user_.clear();
   backend_name_.clear();
+  login_name_.clear();
   server_name_.clear();
   enter(State::kNotAuthenticated);
   reader_.expect_commands();

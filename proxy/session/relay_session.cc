@@ -23,10 +23,12 @@ RelaySession::RelaySession(ClientSession& client, Seat seat, std::string tag)
 void RelaySession::begin() {
   const auto connection = std::move(seat_.connection);
   permit_ = std::move(connection->permit);
+  stay_ = std::move(connection->stay);
   server_ = connection->server;
   client_.writer().tagged(
       tag_,
       "OK [CAPABILITY " + relayed_capabilities(connection->capabilities(), *seat_.backend) + "] Logged in");
+  client_.command_answered();
   const std::string rest = connection->take_rest();
   backend_ = connection->take_stream();
   backend_->set_handler(this);

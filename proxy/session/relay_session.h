@@ -39,6 +39,7 @@ class RelaySession final : public AfterLogin, private net::StreamHandler {
   Seat seat_;
   std::string tag_;
   backend::ConnectionLimit::Permit permit_;
+  backend::UsersThere::Stay stay_;
   std::shared_ptr<backend::BackendServers::Server> server_;
   std::unique_ptr<net::Stream> backend_;
   async::Event ended_;

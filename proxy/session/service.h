@@ -51,7 +51,6 @@ struct Counters {
   std::atomic<uint64_t> logins{0};
   std::atomic<uint64_t> logins_refused{0};
   std::atomic<uint64_t> logins_unavailable{0};
-  std::atomic<uint64_t> commands{0};
   std::atomic<uint64_t> in_use{0};  // answers NO [INUSE]
   std::atomic<uint64_t> hand_overs{0};
 };

@@ -45,6 +45,7 @@ void SharedSession::Relayed::on_lost(const std::string&) noexcept {
     owner.conclude(*this, gone(verb));
     return;
   }
+  Meter::mine().retries.add();
   again = lost = true;
   sent = false;
   answers.clear();

@@ -352,10 +352,13 @@ void SharedSession::conclude(Relayed& relayed, TaggedReply reply) {
     reply.text = "Some of the messages are gone";
   }
   const std::string tag = std::move(relayed.tag);
+  const auto begun_at = relayed.begun_at;
   drop(relayed);
   if (in_mailbox()) mailbox_->worked();
   tell_before(verb);
   client_.writer().tagged(tag, reply);
+  Meter::answered(verb,
+                  std::chrono::duration_cast<base::Millis>(client_.host().scheduler().now() - begun_at));
   hold_back_if_slow();
   progress_.notify_all();
 }

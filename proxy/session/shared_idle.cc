@@ -17,6 +17,7 @@ Task<> SharedSession::idle(const Entry& entry) {
   auto& reader = client_.reader();
   auto& scheduler = client_.host().scheduler();
   client_.writer().go_ahead("idling");
+  client_.command_answered();  // as far as anybody waits for it
   reader.expect_line();
   if (in_mailbox()) {
     mailbox_->begin_idle(*this);

@@ -98,6 +98,7 @@ bool SharedSession::forwarded_at_once(const Entry& entry) {
   ask_silently_if_alone(prepared, relayed);
   current_ = connection;
   mailbox_->worked();
+  relayed.begun_at = client_.command_goes_on();
   relayed.sent = true;
   connection->send_line(*this, connection->next_tag(), prepared.text, relayed);
   return true;
@@ -175,6 +176,7 @@ Task<> SharedSession::forward(const Entry& entry) {
   }
   const bool alone = pieces.size() > 1;  // the server wants to be asked before each literal
   while (alone && in_flight_.size() > 1) co_await progress_.wait();
+  relayed.begun_at = client_.command_goes_on();
   relayed.sent = true;
   connection->send(*this, tag, std::move(pieces), relayed);
   if (alone) co_await all_answered();

@@ -362,6 +362,7 @@ Task<TaggedReply> SharedSession::run_where(std::function<Task<Turn>()> turns, st
       co_return lost(text);
     }
     if (again || !repeatable || !untold || client_.giving_up()) co_return lost(text);
+    Meter::mine().retries.add();
   }
 }
 

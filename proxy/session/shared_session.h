@@ -53,8 +53,9 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool verb_fetches() const { return verb == wire::Verb::kFetch || verb == wire::Verb::kUidFetch; }
     SharedSession& session;
     std::list<Relayed>::iterator self;
-    std::string tag;         // the client's
-    bool sent = false;       // else it waits for its turn
+    std::string tag;    // the client's
+    bool sent = false;  // else it waits for its turn
+    base::Instant begun_at{};
     bool by_number = false;  // it names messages by number, which may be looked up again before it is sent
     wire::Verb verb = wire::Verb::kUnknown;
     wire::SequenceSet numbers;  // as the client meant them; empty with UIDs

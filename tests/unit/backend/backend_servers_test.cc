@@ -154,6 +154,25 @@ TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
   EXPECT_EQ(limit.waiting(), 0U);
 }
 
+TEST_F(BackendServersTest, ADrainedServerGetsNoNewUsers) {
+  const auto servers = make(2);
+  const auto order = servers->candidates("bob", at(0));
+  order[0]->draining = true;
+  EXPECT_EQ(servers->candidates("bob", at(0)), std::vector{order[1]});
+  {
+    const auto stay = UsersThere::enter(order[0]->users, "Bob");
+    EXPECT_EQ(servers->candidates("bob", at(0)), order) << "who has a connection there stays";
+    const auto second = UsersThere::enter(order[0]->users, "Bob");
+  }
+  EXPECT_EQ(servers->candidates("bob", at(0)), std::vector{order[1]});
+  const auto reloaded = make(2, servers.get());
+  EXPECT_EQ(reloaded->candidates("bob", at(0)), std::vector{order[1]});
+  order[1]->draining = true;
+  EXPECT_TRUE(servers->candidates("bob", at(0)).empty());
+  order[0]->draining = false;
+  EXPECT_EQ(servers->candidates("bob", at(0)), std::vector{order[0]});
+}
+
 TEST_F(BackendServersTest, WithHealthChecksABackendWhoseServersAreAllDownHasNoCandidates) {
   health_check = config::HealthCheck{.interval = Millis(100), .fall = 2, .rise = 1};
   const auto servers = make(2);

@@ -1,0 +1,210 @@
+#include "admin/status_text.h"
+
+#include <fmt/core.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace imapmux::admin {
+namespace {
+
+using nlohmann::json;
+
+// Names come from clients, and terminals obey control characters: those of ASCII, and U+0080 to U+009F.
+std::string without_controls(std::string text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto octet = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (octet < 0x20 || octet == 0x7f) text[i] = '?';
+    if (octet == 0xc2 && next >= 0x80 && next < 0xa0) text.replace(i, 2, "?");
+  }
+  return text;
+}
+
+std::string text_of(const json& row, const char* field) {
+  const auto found = row.find(field);
+  if (found == row.end() || found->is_null()) return "";
+  return found->is_string() ? without_controls(found->get<std::string>()) : found->dump();
+}
+
+uint64_t number_of(const json& row, const char* field) {
+  const auto found = row.find(field);
+  return found != row.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+}
+
+bool is_set(const json& row, const char* field) {
+  const auto found = row.find(field);
+  return found != row.end() && found->is_boolean() && found->get<bool>();
+}
+
+const json& list_in(const json& row, const char* field) {
+  static const json kNone = json::array();
+  const auto found = row.find(field);
+  return found != row.end() && found->is_array() ? *found : kNone;
+}
+
+const json& map_in(const json& row, const char* field) {
+  static const json kNone = json::object();
+  const auto found = row.find(field);
+  return found != row.end() && found->is_object() ? *found : kNone;
+}
+
+json parsed(const std::string& text) {
+  const auto all = json::parse(text, nullptr, false);
+  if (!all.is_object()) throw std::runtime_error("the answer is no status");
+  return all;
+}
+
+std::string period(uint64_t seconds) {
+  if (seconds < 120) return fmt::format("{} s", seconds);
+  if (seconds < 7200) return fmt::format("{} min", seconds / 60);
+  if (seconds < 48 * 3600) return fmt::format("{} h", seconds / 3600);
+  return fmt::format("{} d", seconds / 86400);
+}
+
+std::string octets(double number) {
+  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  size_t unit = 0;
+  for (; number >= 1024 && unit < 4; ++unit) number /= 1024;
+  return fmt::format("{:.{}f} {}", number, unit == 0 || number >= 100 ? 0 : 1, units[unit]);
+}
+
+std::string latency(const json& row, const char* field) {
+  const auto found = row.find(field);
+  if (found == row.end() || !found->is_number()) return "-";
+  return fmt::format("{:.1f} ms", found->get<double>());
+}
+
+std::string clients(uint64_t number) {
+  return fmt::format("{} client{}", number, number == 1 ? "" : "s");
+}
+
+std::string heading(const json& all) {
+  std::string out = fmt::format("imapmux {}, up {}, {} workers, {}", text_of(all, "version"),
+                                period(number_of(all, "uptime_ms") / 1000), text_of(all, "workers"),
+                                is_set(all, "draining") ? "draining (not ready)"
+                                : is_set(all, "ready")  ? "ready"
+                                                        : "not ready");
+  out += fmt::format("\n{} ({} waiting), {} logins ({} refused, {} unavailable), {} commands\n",
+                     clients(number_of(all, "clients")), number_of(all, "clients_waiting"),
+                     text_of(all, "logins"), text_of(all, "logins_refused"),
+                     text_of(all, "logins_unavailable"), text_of(all, "commands"));
+  return out;
+}
+
+std::string rates(const json& all, const json& before) {
+  const auto millis = static_cast<double>(number_of(all, "uptime_ms") - number_of(before, "uptime_ms"));
+  if (millis <= 0) return "";
+  const auto rate = [millis](const json& now, const json& then, const char* field) {
+    const auto from = number_of(then, field);
+    return static_cast<double>(std::max(number_of(now, field), from) - from) * 1000 / millis;
+  };
+  const auto& now = map_in(map_in(all, "octets"), "clients");
+  const auto& then = map_in(map_in(before, "octets"), "clients");
+  return fmt::format("per second: {:.0f} commands, {:.1f} logins, {} from clients, {} to clients\n",
+                     rate(all, before, "commands"), rate(all, before, "logins"),
+                     octets(rate(now, then, "received")), octets(rate(now, then, "sent")));
+}
+
+std::string servers(const json& all) {
+  std::string out =
+      "\nBACKEND          SERVER                    STATE        CONNECTIONS    WAITING  ANSWERS IN  "
+      "CONNECTS "
+      "IN\n";
+  for (const auto& row : list_in(all, "servers")) {
+    auto state = row.contains("state") ? text_of(row, "state") : is_set(row, "up") ? "up" : "down";
+    if (is_set(row, "draining")) state += ", drained";
+    const auto most = number_of(row, "max_connections");
+    const auto connections = text_of(row, "connections") + (most ? fmt::format(" of {}", most) : "");
+    out += fmt::format("{:<16} {:<25} {:<12} {:<14} {:<8} {:<11} {}\n", text_of(row, "backend"),
+                       text_of(row, "server"), state, connections, text_of(row, "waiting"),
+                       latency(row, "answer_ms"), latency(row, "connect_ms"));
+  }
+  return out;
+}
+
+// Whose mailbox holds a lease, by the holder's number.
+std::map<uint64_t, std::string> names_of_holders(const json& all) {
+  std::map<uint64_t, std::string> names;
+  for (const auto& account : list_in(all, "accounts"))
+    for (const auto& mailbox : list_in(account, "mailboxes"))
+      names[number_of(mailbox, "holder")] = text_of(account, "account");
+  return names;
+}
+
+std::string mailbox_line(const json& mailbox, const json& account) {
+  std::string where = "suspended";
+  for (const auto& connection : list_in(account, "connections"))
+    if (text_of(connection, "mailbox") == text_of(mailbox, "name") && is_set(mailbox, "attached"))
+      where = fmt::format("{} on {} ({})", is_set(mailbox, "writing") ? "open" : "open read-only",
+                          text_of(connection, "server"), text_of(connection, "state"));
+  if (is_set(mailbox, "waiting"))
+    where += is_set(mailbox, "attached") ? ", being reopened" : ", waits to be opened";
+  auto who = clients(number_of(mailbox, "clients"));
+  if (const auto idling = number_of(mailbox, "idling")) who += fmt::format(", {} in IDLE", idling);
+  if (const auto ghosts = number_of(mailbox, "ghosts")) who += fmt::format(", {} ghosts", ghosts);
+  return fmt::format("  {:<30} {:<24} {} messages, {}\n", text_of(mailbox, "name"), who,
+                     number_of(mailbox, "messages"), where);
+}
+
+std::string accounts(const json& all) {
+  const auto& list = list_in(all, "accounts");
+  if (list.empty()) return "";
+  std::string out = "\nACCOUNT\n";
+  for (const auto& account : list) {
+    const auto connections = list_in(account, "connections").size();
+    const auto most = number_of(account, "most_connections");
+    out += fmt::format("{} at {}: {} on {} connection{}{}\n", text_of(account, "account"),
+                       text_of(account, "backend"), clients(number_of(account, "clients")), connections,
+                       connections == 1 ? "" : "s",
+                       is_set(account, "exclusive") ? " of its own"
+                       : most                       ? fmt::format(" (at most {})", most)
+                                                    : "");
+    for (const auto& mailbox : list_in(account, "mailboxes")) out += mailbox_line(mailbox, account);
+  }
+  if (const auto total = number_of(all, "accounts_total"); total > list.size())
+    out += fmt::format("… and {} more\n", total - list.size());
+  return out;
+}
+
+std::string sessions(const json& all) {
+  std::string out =
+      "\nSESSION  CLIENT                USER             BACKEND    STATE          MAILBOX          WAITING "
+      "FOR\n";
+  const auto& list = list_in(all, "sessions");
+  for (const auto& row : list)
+    out += fmt::format("{:<8} {:<21} {:<16} {:<10} {:<14} {:<16} {}\n", text_of(row, "id"),
+                       text_of(row, "client"), text_of(row, "user"), text_of(row, "backend"),
+                       text_of(row, "state"), text_of(row, "mailbox"), text_of(row, "waiting_for"));
+  if (const auto total = number_of(all, "clients"); total > list.size())
+    out += fmt::format("… and {} more\n", total - list.size());
+  return out;
+}
+
+std::string leases(const json& all) {
+  std::string out = "\nLEASE OF         MAILBOX          HOLDERS                   WAITING\n";
+  const auto names = names_of_holders(all);
+  for (const auto& row : list_in(all, "leases")) {
+    std::string holders;
+    for (const auto& holder : list_in(row, "holders")) {
+      const auto name = names.find(number_of(holder, "connection"));
+      holders += fmt::format("{}{} #{}{}", holders.empty() ? "" : ", ", text_of(holder, "kind"),
+                             text_of(holder, "connection"), name == names.end() ? "" : " " + name->second);
+    }
+    out += fmt::format("{:<16} {:<16} {:<25} {}\n", text_of(row, "user"), text_of(row, "mailbox"), holders,
+                       text_of(row, "waiting"));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string to_text(const std::string& status, const std::string& before) {
+  const auto all = parsed(status);
+  std::string out = heading(all);
+  if (!before.empty()) out += rates(all, parsed(before));
+  return out + servers(all) + accounts(all) + leases(all) + sessions(all);
+}
+
+}  // namespace imapmux::admin

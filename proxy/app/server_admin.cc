@@ -1,0 +1,137 @@
+// Server: what the admin endpoint shows and does. All of it on the endpoint's threads.
+#include <algorithm>
+#include <future>
+
+#include "app/server.h"
+#include "app/version.h"
+#include "base/log.h"
+
+namespace imapmux::app {
+namespace {
+
+constexpr std::chrono::seconds kPatience{2};  // with workers that are busy, or ending
+
+template <class T>
+struct Answers {
+  std::vector<std::future<T>> ones;
+  // What to call with the answer.
+  std::function<void(T)> expect_one() {
+    auto promise = std::make_shared<std::promise<T>>();
+    ones.push_back(promise->get_future());
+    return [promise](T value) { promise->set_value(std::move(value)); };
+  }
+};
+
+}  // namespace
+
+void Server::open_admin(const config::Config& config, admin::Reload reload) {
+  if (!config.admin) return;
+  admin_ = std::make_unique<admin::AdminServer>(
+      *config.admin, admin::Sources{
+                         .status = [this](session::Detail detail) { return snapshot(detail); },
+                         .ready = [this] { return running_.load() && !draining_.load(); },
+                         .token = [this] { return service()->config->admin_token.clone(); },
+                         .metrics_token = [this] { return service()->config->admin_metrics_token.clone(); },
+                         .kick = [this](const session::KickWish& wish) { return kick(wish); },
+                         .drain = [this](const admin::DrainWish& wish) { return drain(wish); },
+                         .reload = std::move(reload),
+                     });
+}
+
+// As many answers as come in time: a worker that is ending does not answer any more.
+template <class T, class Ask, class Take>
+void Server::ask_workers(Ask ask, Take take) {
+  if (!running_) return;
+  Answers<T> answers;
+  for (auto& worker : workers_) ask(*worker, answers.expect_one());
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (auto& answer : answers.ones) {
+    auto state = std::future_status::timeout;
+    while (state != std::future_status::ready && running_ && std::chrono::steady_clock::now() < deadline)
+      state = answer.wait_for(std::chrono::milliseconds(20));
+    if (state == std::future_status::ready) take(answer.get());
+  }
+}
+
+session::Snapshot Server::snapshot(session::Detail detail) {
+  session::Snapshot all;
+  all.version = kVersion;
+  all.workers = workers_.size();
+  all.ready = running_ && !draining_;
+  all.draining = draining_;
+  all.uptime = std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now() - started_);
+  const auto& counters = shared_.counters;
+  all.clients = counters.clients;
+  all.sessions_total = counters.sessions;
+  all.clients_refused = counters.clients_refused;
+  all.logins = counters.logins;
+  all.logins_refused = counters.logins_refused;
+  all.logins_unavailable = counters.logins_unavailable;
+  all.in_use = counters.in_use;
+  all.hand_overs = counters.hand_overs;
+  all.spooled = shared_.spool->used();
+  all.most_spooled = shared_.spool->most();
+  all.leases_held = shared_.arbiter.held();
+  all.leases_waiting = shared_.arbiter.waiting();
+  if (detail.most > 0) all.leases = shared_.arbiter.snapshot();
+  std::sort(all.leases.begin(), all.leases.end(),
+            [](const auto& a, const auto& b) { return a.waiting > b.waiting; });
+  if (all.leases.size() > detail.most) all.leases.resize(detail.most);
+  all.meters = session::Readings::now();
+
+  const auto now = base::Instant(
+      std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()));
+  for (const auto& [name, servers] : service()->backends) {
+    for (const auto& server : servers->servers()) {
+      all.servers.push_back({.backend = name,
+                             .server = server->endpoint.to_string(),
+                             .standing = server->health.standing(now),
+                             .draining = server->draining,
+                             .connections = server->limit->in_use(),
+                             .max_connections = servers->config().max_connections,
+                             .waiting = server->limit->waiting(),
+                             .connects = server->connects,
+                             .failures = server->failures,
+                             .times_down = server->times_down,
+                             .connect_time = server->connect_time.average(),
+                             .answer_time = server->answer_time.average()});
+    }
+  }
+  ask_workers<session::WorkerReport>(
+      [detail](Worker& worker, auto done) { worker.collect(detail, std::move(done)); },
+      [&all](session::WorkerReport report) { all.all.add(std::move(report)); });
+  all.all.trim(detail);
+  return all;
+}
+
+size_t Server::kick(const session::KickWish& wish) {
+  size_t kicked = 0;
+  ask_workers<size_t>([&wish](Worker& worker, auto done) { worker.kick(wish, std::move(done)); },
+                      [&kicked](size_t more) { kicked += more; });
+  return kicked;
+}
+
+size_t Server::drain(const admin::DrainWish& wish) {
+  if (wish.backend.empty()) {
+    draining_ = wish.on;
+    base::log::info("admin: {}", wish.on ? "draining: not ready for new clients, as /readyz says"
+                                         : "not draining any more");
+    return 1;
+  }
+  size_t meant = 0;
+  for (const auto& [name, servers] : service()->backends) {
+    if (name != wish.backend) continue;
+    for (const auto& server : servers->servers()) {
+      if (!wish.server.empty() && server->endpoint.to_string() != wish.server) continue;
+      ++meant;
+      server->draining = wish.on;
+      base::log::info("admin: backend {}: server {} is {}", name, server->endpoint.to_string(),
+                      wish.on ? "drained: no new users go there" : "not drained any more");
+    }
+  }
+  if (wish.on && running_)
+    for (auto& worker : workers_) worker->see_drained();
+  return meant;
+}
+
+}  // namespace imapmux::app
