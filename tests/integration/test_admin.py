@@ -1,4 +1,4 @@
-"""The admin endpoint: metrics, who may do what, actions; `imapmux status --watch`."""
+"""The admin endpoint: metrics, who may do what, actions, the dashboard in a browser; `imapmux status --watch`."""
 import http.client
 import json
 import os
@@ -6,10 +6,15 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.request
 
+from browser import Browser
 from case import IntegrationTest, proxy_only
 from common import LOOPBACK, Process, free_port, temp_folder, wait_until
 from proxy import BINARY, Proxy
+
+# A name that would be a disaster if it ever became markup.
+HOSTILE = "<img src=x onerror=document.body.remove()>"
 
 
 class DemoServer:
@@ -239,3 +244,75 @@ class Watch(AdminTest):
         finally:
             watch.kill()
             watch.stdout.close()
+
+
+@proxy_only
+class Dashboard(AdminTest):
+    def test_who_shares_what_in_a_browser(self):
+        proxy = self.start({"token": "s3cret"}, backend={"connections_per_user": 1, "yield_after": "never"}, workers=2)
+        alice = [self.client(proxy, "alice", "INBOX") for _ in range(3)]
+        self.assertOk(alice[0].command(f'CREATE "{HOSTILE}"'))
+        mallory = self.client(proxy, "alice", HOSTILE)
+        idler = self.client(proxy, "alice", "INBOX")
+        idler.send("i IDLE\r\n")
+        idler.until(rb"^\+")
+        with urllib.request.urlopen(f"http://{self.admin}/", timeout=10) as page:
+            policy = page.headers["Content-Security-Policy"]
+            for rule in ("default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"):
+                self.assertIn(rule, policy)
+            self.assertNotIn("unsafe", policy)
+            self.assertFalse(re.search(rb"(src|href)=[\"']?(https?:)?//", page.read()))
+        with Browser() as browser:
+            browser.appear(1280, 900)
+            browser.open(f"http://{self.admin}/")
+            browser.wait_for("document.querySelector('#ask') && !document.querySelector('#ask').hidden")
+            self.assertEqual(len(browser.complaints), 1, browser.complaints)  # the 401, which the browser itself tells
+            browser.complaints.clear()
+            browser.value("document.querySelector('#ask input').value = 's3cret';"
+                          "document.querySelector('#ask form').requestSubmit()")
+            browser.wait_for("document.body.dataset.answers >= 2")
+            for client in alice[:2]:
+                self.assertOk(client.command("FETCH 1:* (FLAGS)"))
+            self.assertIn("ready", browser.text("#ready"))
+            servers = browser.text("#servers")
+            for word in ("server", f"{LOOPBACK}:{self.server.port}", "up", " ms"):
+                self.assertIn(word, servers)
+            self.assertIn("alice", browser.text(".account h3"))
+            self.assertIn("5 clients on 1 connection (at most 1)", browser.text(".account"))
+            drawn = browser.text(".account svg text")
+            for word in ("INBOX", HOSTILE[:17], "1 in IDLE"):
+                self.assertIn(word, drawn)
+            self.assertIn(HOSTILE, browser.text(".account svg title"))
+            self.assertEqual(browser.value("document.querySelectorAll('.account circle.client').length"), 5)
+            self.assertEqual(browser.value("document.querySelectorAll('main img').length"), 0)
+            # The plots grow, and so do the rates.
+            browser.wait_for("document.querySelector('.plot-line').getAttribute('d').split('L').length > 2")
+            self.assertRegex(browser.text(".tile .value"), r"(?m)^5\b")
+            # Who has gone is gone from the picture; who waits is in it.
+            mallory.close()
+            browser.wait_for("document.querySelectorAll('.account circle.client').length == 4")
+            self.assertEqual(browser.complaints, [])
+            for width, scheme in ((390, "dark"), (1280, "dark"), (390, "light")):
+                browser.appear(width, 844, scheme)
+                self.assertLessEqual(browser.value("document.documentElement.scrollWidth"), width, "it is as wide as the phone")
+            browser.value("document.querySelector('#forget').click()")
+            browser.wait_for("!document.querySelector('#ask').hidden")
+            self.assertIsNone(browser.value("sessionStorage.getItem('imapmux-token')"))
+
+    def test_who_waits_and_that_nobody_answers(self):
+        proxy = self.start(mode="exclusive", backend={"yield_after": "never"})
+        self.client(proxy, "alice", "INBOX")
+        self.client(proxy, "alice").send("w SELECT INBOX\r\n")
+        with Browser() as browser:
+            browser.open(f"http://{self.admin}/")
+            browser.wait_for("document.querySelector('#waiting tbody tr')")
+            row = browser.text("#waiting tbody td")
+            for word in ("alice", "mailbox INBOX", "its lease, held by alice (select)"):
+                self.assertIn(word, row)
+            self.assertEqual(browser.value("document.querySelectorAll('.account.waits circle.client.waits').length"), 1)
+            self.assertEqual(browser.complaints, [])
+            browser.offline(True)
+            browser.wait_for("!document.querySelector('#trouble').hidden")
+            self.assertIn("No answer", browser.text("#trouble"))
+            browser.offline(False)
+            browser.wait_for("document.querySelector('#trouble').hidden")
