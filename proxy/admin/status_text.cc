@@ -76,8 +76,12 @@ std::string latency(const json& row, const char* field) {
   return fmt::format("{:.1f} ms", found->get<double>());
 }
 
+std::string several(uint64_t number, std::string_view what) {
+  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
 std::string clients(uint64_t number) {
-  return fmt::format("{} client{}", number, number == 1 ? "" : "s");
+  return several(number, "client");
 }
 
 std::string heading(const json& all) {
@@ -133,19 +137,21 @@ std::map<uint64_t, std::string> names_of_holders(const json& all) {
   return names;
 }
 
-std::string mailbox_line(const json& mailbox, const json& account) {
-  std::string where = "suspended";
+std::string where_open(const json& mailbox, const json& account) {
+  if (!is_set(mailbox, "attached")) return is_set(mailbox, "waiting") ? "waits to be opened" : "suspended";
   for (const auto& connection : list_in(account, "connections"))
-    if (text_of(connection, "mailbox") == text_of(mailbox, "name") && is_set(mailbox, "attached"))
-      where = fmt::format("{} on {} ({})", is_set(mailbox, "writing") ? "open" : "open read-only",
-                          text_of(connection, "server"), text_of(connection, "state"));
-  if (is_set(mailbox, "waiting"))
-    where += is_set(mailbox, "attached") ? ", being reopened" : ", waits to be opened";
+    if (text_of(connection, "mailbox") == text_of(mailbox, "name"))
+      return fmt::format("open{} on {} ({})", is_set(mailbox, "writing") ? "" : " read-only",
+                         text_of(connection, "server"), text_of(connection, "state"));
+  return "open";
+}
+
+std::string mailbox_line(const json& mailbox, const json& account) {
   auto who = clients(number_of(mailbox, "clients"));
-  if (const auto idling = number_of(mailbox, "idling")) who += fmt::format(", {} in IDLE", idling);
-  if (const auto ghosts = number_of(mailbox, "ghosts")) who += fmt::format(", {} ghosts", ghosts);
-  return fmt::format("  {:<30} {:<24} {} messages, {}\n", text_of(mailbox, "name"), who,
-                     number_of(mailbox, "messages"), where);
+  if (const auto idling = number_of(mailbox, "idling")) who += fmt::format(" ({} in IDLE)", idling);
+  if (const auto ghosts = number_of(mailbox, "ghosts")) who += ", " + several(ghosts, "ghost");
+  return fmt::format("  {:<30} {:<28} {}, {}\n", text_of(mailbox, "name"), who,
+                     several(number_of(mailbox, "messages"), "message"), where_open(mailbox, account));
 }
 
 std::string accounts(const json& all) {
@@ -155,9 +161,8 @@ std::string accounts(const json& all) {
   for (const auto& account : list) {
     const auto connections = list_in(account, "connections").size();
     const auto most = number_of(account, "most_connections");
-    out += fmt::format("{} at {}: {} on {} connection{}{}\n", text_of(account, "account"),
-                       text_of(account, "backend"), clients(number_of(account, "clients")), connections,
-                       connections == 1 ? "" : "s",
+    out += fmt::format("{} at {}: {} on {}{}\n", text_of(account, "account"), text_of(account, "backend"),
+                       clients(number_of(account, "clients")), several(connections, "connection"),
                        is_set(account, "exclusive") ? " of its own"
                        : most                       ? fmt::format(" (at most {})", most)
                                                     : "");

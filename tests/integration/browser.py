@@ -82,6 +82,7 @@ class Browser:
 
     def open(self, url):
         self.call("Page.navigate", url=url)
+        self.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def value(self, expression):
         outcome = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

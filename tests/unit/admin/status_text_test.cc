@@ -58,8 +58,8 @@ TEST(StatusText, WhoSharesWhatAndWhoWaits) {
   const auto text = to_text(to_json(two_who_share()));
   for (const char* part : {"imapmux 9.9, up 5 s", "ready\n", "3 clients (0 waiting)", "down, drained",
                            "1 of 4", "1.2 ms", "bob at old: 2 clients on 1 connection (at most 1)",
-                           "2 clients, 1 in IDLE, 4 ghosts", "12 messages, open on a:143 (idling)",
-                           "1 messages, suspended", "mailbox INBOX", "select #7 bob", "… and 2 more"})
+                           "2 clients (1 in IDLE), 4 ghosts", "12 messages, open on a:143 (idling)",
+                           "1 message, suspended", "mailbox INBOX", "select #7 bob", "… and 2 more"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   EXPECT_EQ(text.find("per second"), std::string::npos);
 }
