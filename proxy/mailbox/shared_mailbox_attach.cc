@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/log_event.h"
 #include "mailbox/shared_account.h"
 #include "mailbox/shared_mailbox.h"
 #include "wire/fetch_attributes.h"
@@ -13,6 +14,14 @@ namespace {
 
 using async::Task;
 using base::Millis;
+
+using base::log::Event;
+using base::log::Level;
+Event suspect_event{Level::kWarn,
+                    "two mailboxes look like one and the same; if they are, name them in mailbox_aliases or "
+                    "shared_namespaces"};
+Event resynchronised_event{Level::kWarn, "mailbox is not what it was, it is read anew"};
+Event contradiction_event{Level::kWarn, "the server contradicts itself", Event::Volume::kLimited};
 
 constexpr int kTries = 20;
 constexpr int kMostLostAttaches = 3;
@@ -120,10 +129,7 @@ void SharedMailbox::look_for_aliases() {
   const MailboxIdentity identity{uid_validity_, uid_next_, table_.known()};
   const auto suspect = account_.workplace().suspects().opened(holder_, config().name, key_, identity);
   if (suspect)
-    base::log::warn(
-        "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
-        "mailbox_aliases or shared_namespaces",
-        config().name, suspect->mailbox, key_.mailbox);
+    suspect_event.write({{"backend", config().name}, {"mailbox", key_.mailbox}, {"other", suspect->mailbox}});
 }
 
 // The lease, then a connection (the order in which nobody holds what another one waits for).
@@ -212,8 +218,11 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
     const bool same = viewers_.empty() || nothing_told || uid_validity_ == heard_validity_;
     if (nothing_told) uid_validity_ = heard_validity_;
     if (same && !contradicted_ && adopt(fresh_)) break;
-    base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
-                    again ? "contradicts itself again" : "is not what it was");
+    resynchronised_event.write({{"backend", config().name},
+                                {"user", account_.login_name()},
+                                {"mailbox", key_.mailbox},
+                                {"again", again},
+                                {"clients_disconnected", !same || again}});
     if (same && !again) continue;
     viewers_.for_each([this](Viewer& viewer) {
       viewers_.remove(viewer);
@@ -395,8 +404,10 @@ void SharedMailbox::suspended(Flags flags) {
 
 void SharedMailbox::contradiction(std::string_view what) {
   if (!contradicted_)
-    base::log::warn("backend {}: mailbox {} of {}: the server contradicts itself: {}", config().name,
-                    key_.mailbox, account_.login_name(), what);
+    contradiction_event.write({{"backend", config().name},
+                               {"user", account_.login_name()},
+                               {"mailbox", key_.mailbox},
+                               {"reason", what}});
   contradicted_ = true;
   wake_.notify_all();
 }
