@@ -47,32 +47,31 @@ std::optional<Json> range(const std::string& word) {
   return Json{{"type", "integer"}, {"minimum", *least}, {"maximum", *most}};
 }
 
-// Kinds of values, as the tables call them.
-std::optional<Json> kind(const std::string& word) {
-  if (word == "duration" || word == "size" || word == "text") return reference_to(word);
+// One kind of value, as the tables call it: also "file", "address", "secret", which are texts for a schema.
+Json kind(std::string_view word) {
+  if (word == "duration" || word == "size") return reference_to(word);
   if (word == "octal mode") return reference_to("mode");
-  if (word == "map") return Json{{"type", "object"}};
-  if (word == "list" || word == "list of maps") return Json{{"type", "array"}};
-  for (const std::string_view text : {"address", "secret", "file", "directory", "pattern", "RE2"})
-    if (word == text) return reference_to("text");
-  return std::nullopt;
+  if (word == "map") return {{"type", "object"}};
+  if (word == "list" || word == "list of maps") return {{"type", "array"}};
+  return reference_to("text");
 }
 
 // What a table writes in its column "type".
 Json value_schema(std::string_view type) {
   if (type == "true, false") return {{"type", "boolean"}};
-  if (const auto whole = kind(std::string(type))) return *whole;
   constexpr std::string_view kList = "list of ";
-  if (type.starts_with(kList)) {
+  if (type.starts_with(kList) && type != "list of maps") {
     const auto items = type.substr(kList.size());
     const bool choice = items.find(", ") != std::string_view::npos;
     return {{"type", "array"}, {"items", choice ? value_schema(items) : reference_to("text")}};
   }
+  const bool is_choice = type.find(", ") != std::string_view::npos;
+  if (!is_choice && !range(std::string(type))) return kind(type);
   std::vector<Json> alternatives;
   Json words = Json::array();
   for (const auto& word : split(type, ", ")) {
     if (word == "duration" || word == "map") {
-      alternatives.push_back(*kind(word));
+      alternatives.push_back(kind(word));
     } else if (auto numbers = range(word)) {
       alternatives.push_back(std::move(*numbers));
     } else {
