@@ -40,6 +40,12 @@ class Unit(unittest.TestCase):
         self.assertEqual((run.returncode, about_ours), (0, []), run.stderr)
 
 
+@unittest.skipUnless(shutil.which("promtool"), "no promtool here")
+class Monitoring(unittest.TestCase):
+    def test_the_configuration_of_prometheus_is_right(self):
+        output("promtool", "check", "config", SOURCE / "docker/prometheus.yml")
+
+
 class Package(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
