@@ -6,7 +6,9 @@
 
 #include "admin/admin_server.h"
 #include "app/ask.h"
+#include "app/command_docs.h"
 #include "app/demo.h"
+#include "app/generate.h"
 #include "app/serve.h"
 #include "app/version.h"
 #include "demo/quirks_option.h"
@@ -27,8 +29,11 @@ struct AdminOptions {
 
 void add_admin_options(CLI::App& command, AdminOptions& options) {
   command.add_option("--admin", options.address, "the admin endpoint, HOST:PORT or unix:/path")
+      ->type_name("ADDRESS")
       ->capture_default_str();
-  command.add_option("--token", options.token, "its token")->envname("IMAPMUX_ADMIN_TOKEN");
+  command.add_option("--token", options.token, "its token")
+      ->type_name("TOKEN")
+      ->envname("IMAPMUX_ADMIN_TOKEN");
 }
 
 app::AskOptions to_ask(const AdminOptions& options) {
@@ -46,19 +51,20 @@ int run(int argc, char** argv) {
   CLI::App program("imapmux: any number of mail clients in front of IMAP servers that can't take them",
                    "imapmux");
   program.set_version_flag("--version", std::string("imapmux ") + app::kVersion);
+  program.footer("Exit status: 0 fine, 1 a problem was found, 2 wrong usage.");
   program.require_subcommand(1);
   int result = 0;
 
   std::string config;
   auto* serve =
       program.add_subcommand("serve", "run the proxy in the foreground; SIGHUP reloads, SIGTERM ends");
-  serve->add_option("--config", config, "the configuration file")->required();
+  serve->add_option("--config", config, "the configuration file")->type_name("FILE")->required();
   serve->callback([&] { result = app::serve(config); });
 
   std::string route_user;
   auto* check = program.add_subcommand("check", "validate a configuration file");
-  check->add_option("--config", config, "the configuration file")->required();
-  check->add_option("--route", route_user, "also say where this user goes, and why");
+  check->add_option("--config", config, "the configuration file")->type_name("FILE")->required();
+  check->add_option("--route", route_user, "also say where this user goes, and why")->type_name("USER");
   check->callback([&] { result = app::check(config, route_user); });
 
   AdminOptions admin_options;
@@ -74,9 +80,13 @@ int run(int argc, char** argv) {
 
   app::DemoOptions demo_options;
   auto* demo = program.add_subcommand("demo", "an embedded legacy server with the proxy in front of it");
-  demo->add_option("--port", demo_options.port, "the proxy's port on 127.0.0.1")->capture_default_str();
-  demo->add_option("--user", demo_options.user, "who may log in")->capture_default_str();
-  demo->add_option("--password", demo_options.password, "with what")->capture_default_str();
+  demo->add_option("--port", demo_options.port, "the proxy's port on 127.0.0.1")
+      ->type_name("PORT")
+      ->capture_default_str();
+  demo->add_option("--user", demo_options.user, "who may log in")->type_name("USER")->capture_default_str();
+  demo->add_option("--password", demo_options.password, "with what")
+      ->type_name("PASSWORD")
+      ->capture_default_str();
   demo->callback([&] { result = app::run_demo(demo_options); });
 
   app::DemoServerOptions server_options;
@@ -89,6 +99,12 @@ int run(int argc, char** argv) {
   server->add_flag("--any-user", server_options.any_user, "everybody, the password is the user's name");
   server->add_option("--mailboxes", server_options.mailboxes, "how many mailboxes each user has");
   server->callback([&] { result = app::run_demo_server(server_options); });
+
+  std::string kind;
+  auto* generate = program.add_subcommand("generate", "man page, completions, JSON Schema: for the build");
+  generate->group("");
+  generate->add_option("kind", kind, "what")->check(CLI::IsMember(app::generated_kinds()))->required();
+  generate->callback([&] { std::cout << app::generate(kind, app::read_command(program)); });
 
   try {
     program.parse(argc, argv);

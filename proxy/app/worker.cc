@@ -1,13 +1,15 @@
 #include "app/worker.h"
 
 #include "backend/open.h"
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace imapmux::app {
 namespace {
 
 using async::Task;
 using base::Millis;
+
+base::log::Event refused_event{base::log::Level::kWarn, "client refused", base::log::Event::Volume::kLimited};
 
 // For a server that has to be told that its connection is no longer wanted.
 constexpr Millis kBurialLogout{1'000};
@@ -54,7 +56,13 @@ void Worker::accept(const std::string& listener, std::unique_ptr<net::TcpStream>
   const auto* settings = service_->listener(listener);
   auto place = session::ClientPlace::take(shared_.counters.clients, service_->config->limits.max_clients);
   if (!settings || !place || stopping_) {
-    if (!place) shared_.counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
+    if (!place) {
+      shared_.counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
+      refused_event.write({{"client", stream->peer().to_string()},
+                           {"listener", listener},
+                           {"reason", "max_clients"},
+                           {"limit", service_->config->limits.max_clients}});
+    }
     // Before a TLS handshake nothing can be said.
     if (settings && settings->tls != config::ListenerTls::kImplicit)
       stream->write("* BYE [UNAVAILABLE] Too many connections, try again later\r\n");

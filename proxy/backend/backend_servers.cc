@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "routing/router.h"
 
 namespace imapmux::backend {
 namespace {
+
+base::log::Event down_event{base::log::Level::kWarn, "server is down"};
+base::log::Event up_event{base::log::Level::kInfo, "server is up again"};
 
 net::ClientTlsOptions tls_options(const config::Backend& backend) {
   net::ClientTlsOptions options;
@@ -179,13 +182,14 @@ void BackendServers::failed(Server& server, base::Instant now, std::string_view 
   server.failures.fetch_add(1, std::memory_order_relaxed);
   if (server.health.failed(now, backend_->health_check) != ServerHealth::Change::kDown) return;
   server.times_down.fetch_add(1, std::memory_order_relaxed);
-  base::log::warn("backend {}: server {} is down: {}", backend_->name, server.endpoint.to_string(), reason);
+  down_event.write(
+      {{"backend", backend_->name}, {"server", server.endpoint.to_string()}, {"reason", reason}});
 }
 
 void BackendServers::succeeded(Server& server, base::Instant now) const {
   server.connects.fetch_add(1, std::memory_order_relaxed);
   if (server.health.succeeded(now, backend_->health_check) != ServerHealth::Change::kUp) return;
-  base::log::info("backend {}: server {} is up again", backend_->name, server.endpoint.to_string());
+  up_event.write({{"backend", backend_->name}, {"server", server.endpoint.to_string()}});
 }
 
 }  // namespace imapmux::backend

@@ -1,6 +1,6 @@
 #include "backend/open.h"
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "net/connect.h"
 #include "net/tls_stream.h"
 
@@ -9,6 +9,9 @@ namespace {
 
 using async::Task;
 using base::Millis;
+
+base::log::Event failed_event{base::log::Level::kWarn, "backend connection failed",
+                              base::log::Event::Volume::kLimited};
 
 // With a server that is full.
 constexpr Millis kPatience{3'000};
@@ -139,9 +142,9 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
       } catch (const TurnedAway& error) {
         // Courier still counts a connection (MAXPERIP) for a moment after it has closed it.
         again = server->limit->is_shared() && loop.now() < until;
-        problem = server->endpoint.to_string() + ": " + error.what();
+        problem = error.what();
       } catch (const net::ConnectionLost& error) {
-        problem = server->endpoint.to_string() + ": " + error.what();
+        problem = error.what();
       }
       if (again) co_await async::sleep_for(kLookAgain);
     }
@@ -151,8 +154,12 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
       connection->stay = UsersThere::enter(server->users, login_name);
       co_return connection;
     }
-    base::log::warn("backend {}: {}", servers->config().name, problem);
+    failed_event.write({{"backend", servers->config().name},
+                        {"server", server->endpoint.to_string()},
+                        {"user", login_name},
+                        {"reason", problem}});
     servers->failed(*server, loop.now(), problem);
+    problem.insert(0, server->endpoint.to_string() + ": ");
   }
   throw BackendUnavailable(problem);
 }

@@ -1,12 +1,16 @@
 #include "base/log.h"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
-#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
+#include "base/log_escape.h"
 #include "base/log_recording.h"
+#include "base/log_sink.h"
 
 namespace imapmux::base::log {
 namespace {
@@ -14,11 +18,54 @@ namespace {
 std::atomic<Format> format{Format::kText};
 std::atomic<Level> lowest{Level::kInfo};
 
+// systemd.exec(5), $JOURNAL_STREAM: standard error leads to the journal, which keeps time and level itself.
+bool leads_to_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat status{};
+  if (stream == nullptr || ::fstat(STDERR_FILENO, &status) != 0) return false;
+  return fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
+}
+
+// sd-daemon(3): "<4>" in front of a line is its level for the journal.
+class JournalLevel final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    const std::string_view prefix = prefix_of(message.level);
+    out.append(prefix.data(), prefix.data() + prefix.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JournalLevel>(); }
+
+ private:
+  static std::string_view prefix_of(spdlog::level::level_enum level) {
+    switch (level) {
+      case spdlog::level::err:
+        return "<3>";
+      case spdlog::level::warn:
+        return "<4>";
+      case spdlog::level::info:
+        return "<6>";
+      default:
+        return "<7>";
+    }
+  }
+};
+
+std::unique_ptr<spdlog::formatter> formatter(Format of) {
+  static const bool journal = leads_to_journal();
+  auto made = std::make_unique<spdlog::pattern_formatter>();
+  made->add_flag<JournalLevel>('J');
+  const std::string level = journal ? "%J" : "";
+  const std::string text = journal ? "%v" : "%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v";
+  const std::string json = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})";
+  made->set_pattern(level + (of == Format::kJson ? json : text));
+  return made;
+}
+
 spdlog::logger& logger() {
   static const auto instance = [] {
     auto made = spdlog::stderr_logger_mt("imapmux");
     made->set_level(spdlog::level::trace);
-    made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v");
+    made->set_formatter(formatter(Format::kText));
     made->flush_on(spdlog::level::trace);
     return made;
   }();
@@ -41,56 +88,41 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
-// How many octets the UTF-8 sequence at the front has; 0 if there is none.
-size_t utf8_length(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i)
-    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
-  return length;
-}
-
-std::string escape(std::string_view text, Format to) {
-  std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const auto octet = static_cast<unsigned char>(text.front());
-    size_t taken = 1;
-    if (octet >= 0x80) {
-      taken = utf8_length(text);
-      out += taken ? std::string(text.substr(0, taken))
-                   : fmt::format("\\x{:02x}", octet).insert(0, to == Format::kJson ? "\\" : "");
-      taken = std::max<size_t>(taken, 1);
-    } else if (octet < 0x20 || octet == 0x7f) {
-      out += to == Format::kJson ? fmt::format("\\u{:04x}", octet) : fmt::format("\\x{:02x}", octet);
-    } else {
-      if (to == Format::kJson && (octet == '"' || octet == '\\')) out += '\\';
-      out += text.front();
-    }
-    text.remove_prefix(taken);
-  }
-  return out;
-}
-
 }  // namespace
 
 void configure(Level level, Format new_format) {
   lowest = level;
   format = new_format;
-  logger().set_pattern(new_format == Format::kJson
-                           ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":"%v"})"
-                           : "%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v");
+  logger().set_formatter(formatter(new_format));
 }
 
 bool enabled(Level level) {
   return level >= lowest.load(std::memory_order_relaxed);
 }
 
-void write(Level level, std::string_view text) {
+Format current_format() {
+  return format.load(std::memory_order_relaxed);
+}
+
+std::string_view name_of(Level level) {
   const auto name = spdlog::level::to_string_view(to_spdlog(level));
-  note({name.data(), name.size()}, text);
-  logger().log(to_spdlog(level), "{}", escape(text, format.load(std::memory_order_relaxed)));
+  return {name.data(), name.size()};
+}
+
+void put(Level level, std::string_view payload) {
+  logger().log(to_spdlog(level), spdlog::string_view_t(payload.data(), payload.size()));
+}
+
+void write(Level level, std::string_view text) {
+  note(name_of(level), text);
+  std::string payload;
+  if (current_format() == Format::kJson) {
+    payload = "\"message\":";
+    append_json(payload, text);
+  } else {
+    append_printable(payload, text);
+  }
+  put(level, payload);
 }
 
 }  // namespace imapmux::base::log

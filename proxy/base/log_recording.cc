@@ -15,6 +15,10 @@ Recording::~Recording() {
   recording = nullptr;
 }
 
+bool is_recorded() {
+  return recording != nullptr;
+}
+
 void note(std::string_view level, std::string_view text) {
   if (recording) recording->lines_.push_back(std::string(level) + ": " + std::string(text));
 }

@@ -22,6 +22,7 @@ class Recording {
 };
 
 // For the log.
+bool is_recorded();  // this thread
 void note(std::string_view level, std::string_view text);
 
 }  // namespace imapmux::base::log

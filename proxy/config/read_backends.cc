@@ -174,7 +174,7 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
     {"server_name", read_text<&Backend::server_name>, "text", "(the server's host)", Reload::kApplies,
      "The name for SNI and for the check of the certificate."},
     {"min_protocol", read_choice<&Backend::min_protocol, kTlsVersionChoices>,
-     "TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3", "TLSv1.2", Reload::kApplies,
+     "TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3, TLSv1", "TLSv1.2", Reload::kApplies,
      "The oldest version of TLS. Old servers may need less; check then warns."},
     {"ciphers", read_text<&Backend::ciphers>, "text", "(OpenSSL's)", Reload::kApplies,
      "The ciphers in OpenSSL's syntax; DEFAULT@SECLEVEL=0 for very old servers."},

@@ -96,7 +96,7 @@ constexpr std::array kListenerKeys = std::to_array<Key<Listener>>({
     {"client_ca", read_file_path<&Listener::client_ca>, "file", kNoDefault, Reload::kApplies,
      "Clients must show a certificate that one of these signed."},
     {"min_protocol", read_choice<&Listener::min_protocol, kTlsVersionChoices>,
-     "TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3", "TLSv1.2", Reload::kApplies, "The oldest version of TLS."},
+     "TLSv1.0, TLSv1.1, TLSv1.2, TLSv1.3, TLSv1", "TLSv1.2", Reload::kApplies, "The oldest version of TLS."},
     {"allow_plaintext_login", read_choice<&Listener::allow_plaintext_login, kPlaintextLoginChoices>,
      "never, loopback, always", "(loopback; with tls: none always)", Reload::kApplies,
      "Who may log in before STARTTLS."},

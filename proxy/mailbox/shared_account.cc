@@ -5,6 +5,7 @@
 
 #include "backend/open.h"
 #include "base/log.h"
+#include "base/log_event.h"
 #include "mailbox/shared_accounts.h"
 #include "wire/mailbox_name.h"
 
@@ -14,6 +15,9 @@ namespace {
 using async::Task;
 using backend::LiteralStart;
 using base::Millis;
+
+base::log::Event lost_event{base::log::Level::kWarn, "backend connection lost",
+                            base::log::Event::Volume::kLimited};
 
 constexpr Millis kLogoutLimit{2'000};
 // For a server that is still busy with what a vanished client had asked for: until it has closed, it may be
@@ -416,7 +420,13 @@ void SharedAccount::set_subscribing(bool subscribing) {
 }
 
 void SharedAccount::on_connection_lost(SharedConnection& connection, const std::string& reason) noexcept {
-  if (!closing_) base::log::warn("backend {}: connection of {} lost: {}", config().name, login_name_, reason);
+  if (!closing_) {
+    const auto* server = connection.server();
+    lost_event.write({{"backend", config().name},
+                      {"server", server ? server->endpoint.to_string() : ""},
+                      {"user", login_name_},
+                      {"reason", reason}});
+  }
   const auto found = std::find_if(connections_.begin(), connections_.end(),
                                   [&](const auto& one) { return one.get() == &connection; });
   if (found != connections_.end()) {

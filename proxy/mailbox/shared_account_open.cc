@@ -3,7 +3,7 @@
 #include <functional>
 
 #include "backend/open.h"
-#include "base/log.h"
+#include "base/log_event.h"
 #include "mailbox/shared_account.h"
 #include "mailbox/shared_accounts.h"
 
@@ -13,6 +13,12 @@ namespace {
 using async::Task;
 using backend::LoginVerdict;
 using base::Millis;
+
+using base::log::Event;
+using base::log::Level;
+Event opened_event{Level::kInfo, "backend connection opened"};
+Event not_opened_event{Level::kWarn, "no further backend connection", Event::Volume::kLimited};
+Event lowered_event{Level::kWarn, "backend takes no more connections", Event::Volume::kLimited};
 
 constexpr Millis kLogoutLimit{2'000};
 // Of different passwords and tokens of one user.
@@ -56,8 +62,7 @@ uint32_t SharedAccount::most_connections() const {
 void SharedAccount::no_slot() {
   lowered_to_ = std::max<uint32_t>(1, static_cast<uint32_t>(connections_.size()));
   lowered_until_ = workplace_.scheduler().now() + kLoweredFor;
-  base::log::warn("backend {}: it takes no more than {} connections of {}", config().name, lowered_to_,
-                  login_name_);
+  lowered_event.write({{"backend", config().name}, {"user", login_name_}, {"connections", lowered_to_}});
 }
 
 bool SharedAccount::can_open() const {
@@ -85,6 +90,8 @@ Task<> SharedAccount::open(Account::Slot place) {
     if (attempt.verdict == LoginVerdict::kAccepted) {
       drop_refused();
       add(std::move(attempt.connection), std::move(place));
+      opened_event.write(
+          {{"backend", config().name}, {"user", login_name_}, {"connections", connections_.size()}});
       break;
     }
     if (attempt.connection) co_await attempt.connection->close(kLogoutLimit);
@@ -102,8 +109,7 @@ Task<> SharedAccount::open(Account::Slot place) {
     back_off_.succeeded();
   } else {
     back_off_.failed(workplace_.scheduler().now(), std::hash<std::string>()(login_name_));
-    base::log::warn("backend {}: no further connection for {}: {}", servers->config().name, login_name_,
-                    problem);
+    not_opened_event.write({{"backend", servers->config().name}, {"user", login_name_}, {"reason", problem}});
   }
   opening_ = false;
   opening_problem_ = problem;

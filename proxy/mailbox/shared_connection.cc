@@ -2,7 +2,7 @@
 
 #include <cassert>
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace imapmux::mailbox {
 namespace {
@@ -11,6 +11,8 @@ using async::Task;
 using backend::LiteralStart;
 using backend::TaggedReply;
 using base::Millis;
+
+base::log::Event spool_event{base::log::Level::kError, "spooling failed", base::log::Event::Volume::kLimited};
 
 constexpr size_t kTurnCommands = 64;
 constexpr size_t kTurnOctets = 1024 * 1024;
@@ -269,7 +271,7 @@ Task<bool> SharedConnection::ship_message(net::Spool& message) {
     try {
       piece = message.front();
     } catch (const std::exception& error) {
-      base::log::error("spool: {}", error.what());
+      spool_event.write({{"reason", error.what()}});
       co_return false;
     }
     if (piece.empty()) co_return true;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/log_event.h"
 #include "mailbox/meter.h"
 #include "mailbox/shared_account.h"
 #include "mailbox/shared_mailbox.h"
@@ -14,6 +15,14 @@ namespace {
 
 using async::Task;
 using base::Millis;
+
+using base::log::Event;
+using base::log::Level;
+Event suspect_event{Level::kWarn,
+                    "two mailboxes look like one and the same; if they are, name them in mailbox_aliases or "
+                    "shared_namespaces"};
+Event resynchronised_event{Level::kWarn, "mailbox is not what it was, it is read anew"};
+Event contradiction_event{Level::kWarn, "the server contradicts itself", Event::Volume::kLimited};
 
 constexpr int kTries = 20;
 constexpr int kMostLostAttaches = 3;
@@ -121,10 +130,7 @@ void SharedMailbox::look_for_aliases() {
   const MailboxIdentity identity{uid_validity_, uid_next_, table_.known()};
   const auto suspect = account_.workplace().suspects().opened(holder_, config().name, key_, identity);
   if (suspect)
-    base::log::warn(
-        "backend {}: mailboxes \"{}\" and \"{}\" look like one and the same; if they are, name them in "
-        "mailbox_aliases or shared_namespaces",
-        config().name, suspect->mailbox, key_.mailbox);
+    suspect_event.write({{"backend", config().name}, {"mailbox", key_.mailbox}, {"other", suspect->mailbox}});
 }
 
 // The lease, then a connection (the order in which nobody holds what another one waits for).
@@ -221,8 +227,11 @@ Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> co
       if (known) meter.read_again.add();
       break;
     }
-    base::log::warn("backend {}: mailbox {} of {} {}", config().name, key_.mailbox, account_.login_name(),
-                    again ? "contradicts itself again" : "is not what it was");
+    resynchronised_event.write({{"backend", config().name},
+                                {"user", account_.login_name()},
+                                {"mailbox", key_.mailbox},
+                                {"again", again},
+                                {"clients_disconnected", !same || again}});
     if (same && !again) continue;
     if (known) meter.began_anew.add();
     viewers_.for_each([this](Viewer& viewer) {
@@ -406,8 +415,10 @@ void SharedMailbox::suspended(Flags flags) {
 void SharedMailbox::contradiction(std::string_view what) {
   if (!contradicted_) {
     Meter::mine().contradictions.add();
-    base::log::warn("backend {}: mailbox {} of {}: the server contradicts itself: {}", config().name,
-                    key_.mailbox, account_.login_name(), what);
+    contradiction_event.write({{"backend", config().name},
+                               {"user", account_.login_name()},
+                               {"mailbox", key_.mailbox},
+                               {"reason", what}});
   }
   contradicted_ = true;
   wake_.notify_all();

@@ -96,6 +96,7 @@ bool ClientReader::blocked() const {
 
 void ClientReader::on_data(std::string_view chunk) noexcept {
   if (trace_) trace_->client_said(chunk);
+  received_ += chunk.size();
   listener_.on_client_data();
   if (mode_ == Mode::kRelay) {
     listener_.on_client_octets(chunk);

@@ -98,6 +98,8 @@ class ClientReader final : public net::StreamHandler {
     return entry;
   }
   bool eof() const { return eof_; }
+  // Octets that came from the client.
+  uint64_t received() const { return received_; }
   // Commands that name messages by number have been read and not been taken, or may stand in what is not
   // parsed yet.
   bool numbers_ahead() const { return queued_by_number_ > 0 || !held_.empty() || !parser_.idle(); }
@@ -130,7 +132,10 @@ class ClientReader final : public net::StreamHandler {
  private:
   enum class Mode : uint8_t { kCommands, kLine, kHeld, kRelay, kDead };
   void on_data(std::string_view chunk) noexcept override;
-  void on_spliced(size_t) noexcept override { listener_.on_client_data(); }
+  void on_spliced(size_t octets) noexcept override {
+    received_ += octets;
+    listener_.on_client_data();
+  }
   void on_eof() noexcept override;
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override { listener_.on_client_drained(); }
@@ -159,6 +164,7 @@ class ClientReader final : public net::StreamHandler {
   bool uploading_ = false;
   bool upload_touched_ = false;  // octets of the current literal have come
   std::string held_;
+  uint64_t received_ = 0;
   async::WaitList arrivals_;
   bool paused_ = false;
   bool eof_ = false;

@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "base/log.h"
+#include "base/log_event.h"
 #include "net/proxy_header.h"
 #include "wire/writer.h"
 
@@ -12,6 +13,14 @@ namespace {
 using async::Task;
 using base::Millis;
 using wire::Verb;
+
+using base::log::Event;
+using base::log::Level;
+Event refused_event{Level::kInfo, "client refused", Event::Volume::kLimited};
+Event handshake_event{Level::kInfo, "TLS handshake failed", Event::Volume::kLimited};
+Event ended_event{Level::kInfo, "session ended"};
+Event stranger_event{Level::kInfo, "session ended", Event::Volume::kLimited};  // who never logged in
+Event silent_event{Level::kDebug, "session ended"};  // load balancers look whether somebody is at home
 
 constexpr Millis kHandshakeLimit{30'000};
 constexpr size_t kLiteralBeforeLogin = 8 * 1024;
@@ -75,7 +84,8 @@ ClientSession::ClientSession(Host& host, ServicePtr service, const config::Liste
       scope_(host.scheduler()),
       timer_(host.scheduler(), [this] { on_timer(); }),
       connected_at_(host.scheduler().now()),
-      last_heard_(connected_at_) {
+      last_heard_(connected_at_),
+      begun_at_(connected_at_) {
   label_ = fmt::format("{:x} {}", id_, stream_->peer().to_string());
 }
 
@@ -90,6 +100,7 @@ ClientSession::ClientSession(Host& host, std::unique_ptr<HandedOver> client)
       timer_(host.scheduler(), [this] { on_timer(); }),
       connected_at_(client->connected_at),
       last_heard_(host.scheduler().now()),
+      begun_at_(last_heard_),
       adopted_(true),
       hand_over_(std::move(client)) {
   stream_ = host.adopt(*hand_over_);
@@ -123,10 +134,14 @@ Task<> ClientSession::run() {
     stream_.reset();
   }
   if (after_login_) co_await after_login_->finish();
-  if (!handed_over() && state_ != State::kConnected && !(user_.empty() && commands_ == 0))
-    base::log::info("session {} ended: user={} backend={} commands={} duration={}ms reason=\"{}\"", label_,
-                    user_, backend_name_, commands_, (host_.scheduler().now() - connected_at_).count(),
-                    end_reason_);
+  if (handed_over()) co_return;
+  const bool said_something = state_ != State::kConnected && (!user_.empty() || commands_ > 0);
+  Event& event = after_login_ ? ended_event : said_something ? stranger_event : silent_event;
+  log(event, {{"commands", commands_},
+              {"received", reader_.received()},
+              {"sent", writer_.sent()},
+              {"duration", std::chrono::duration_cast<Millis>(host_.scheduler().now() - connected_at_)},
+              {"reason", end_reason_}});
 }
 
 Task<> ClientSession::converse() {
@@ -184,7 +199,7 @@ Task<> ClientSession::learn_peer() {
   try {
     co_await net::receive_proxy_header(tcp);
   } catch (const net::ConnectionLost& lost) {
-    base::log::info("session {}: {}", label_, lost.what());
+    log(refused_event, {{"listener", listener_->name}, {"reason", lost.what()}});
     throw;
   }
   awaited_ = kHandshake;
@@ -202,7 +217,7 @@ Task<> ClientSession::start_tls_now() {
   try {
     co_await handshaking->handshake(std::min(kHandshakeLimit, config().limits.login_timeout));
   } catch (const net::ConnectionLost& lost) {
-    base::log::info("session {}: {}", label_, lost.what());
+    log(handshake_event, {{"listener", listener_->name}, {"reason", lost.what()}});
     throw;
   }
 }
@@ -234,7 +249,7 @@ bool ClientSession::admit() {
     return true;
   }
   host_.shared().counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
-  base::log::info("session {}: refused: {} clients of this address", label_, most);
+  log(refused_event, {{"listener", listener_->name}, {"reason", "max_clients_per_address"}, {"limit", most}});
   if (listener_->tls != config::ListenerTls::kImplicit) {
     writer_.set_stream(stream_.get());
     writer_.untagged("BYE [UNAVAILABLE] Too many connections from your address");
@@ -428,7 +443,7 @@ Task<> ClientSession::wait_for_room() {
 void ClientSession::on_timer() {
   const auto& limits = config().limits;
   if (state_ == State::kConnected) {
-    base::log::info("session {}: no {} in time", label_, awaited_);
+    log(refused_event, {{"listener", listener_->name}, {"reason", fmt::format("no {} in time", awaited_)}});
     end("took too long to begin");
     return;
   }
@@ -509,6 +524,22 @@ void ClientSession::begin_trace(const std::string& user) {
   trace_ = std::make_unique<ProtocolTrace>(label_);
   reader_.set_trace(trace_.get());
   writer_.set_trace(trace_.get());
+}
+
+void ClientSession::log(Event& event, std::initializer_list<base::log::Field> fields) const {
+  if (!event.enabled()) return;
+  const std::string_view label = label_;
+  const auto space = label.find(' ');
+  const base::log::Field about[] = {{"session", label.substr(0, space)},
+                                    {"client", label.substr(space + 1)},
+                                    {"user", user_},
+                                    {"backend", backend_name_},
+                                    {"server", server_name_}};
+  event.write(about, fields);
+}
+
+Millis ClientSession::busy_for() const {
+  return std::chrono::duration_cast<Millis>(host_.scheduler().now() - begun_at_);
 }
 
 std::optional<base::IpAddress> ClientSession::counted_address() const {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "async/task_scope.h"
+#include "base/log_event.h"
 #include "routing/router.h"
 #include "session/client_reader.h"
 #include "session/client_writer.h"
@@ -90,6 +91,10 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   State state() const { return state_; }
   uint64_t id() const { return id_; }
   const std::string& label() const { return label_; }
+  // A line of the log, with who it is about: session, client, user, backend, server.
+  void log(base::log::Event& event, std::initializer_list<base::log::Field> fields) const;
+  // Since the command at hand was taken from the queue.
+  base::Millis busy_for() const;
   bool stopping() const { return stopping_; }
   // The client has finished sending, or is to be stopped: waits for leases, slots and backends are given up.
   bool giving_up() const { return reader_.eof() || stopping_; }
@@ -178,6 +183,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   bool admit_user(const std::string& tag, const std::string& name);
   void share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account);
   async::Task<> refuse(std::string tag, std::string name, std::string challenge);
+  void refuse_in_plain_text(const std::string& tag);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
   void command_begins(wire::Verb verb);
@@ -220,9 +226,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   uint64_t commands_ = 0;
   bool under_way_ = false;  // a command, since begun_at_
   wire::Verb verb_ = wire::Verb::kUnknown;
-  base::Instant begun_at_{};
   base::Instant connected_at_;
   base::Instant last_heard_;
+  base::Instant begun_at_;  // the command at hand
   std::optional<base::Millis> patience_;  // with silence, if not idle_timeout
   bool stopping_ = false;
   bool said_bye_ = false;

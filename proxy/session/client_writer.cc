@@ -17,6 +17,7 @@ constexpr size_t kBacklogInMemory = 1024 * 1024;
 
 void ClientWriter::emit(std::initializer_list<std::string_view> pieces) {
   if (broken_ || !stream_) return;
+  for (const auto piece : pieces) sent_ += piece.size();
   if (!trace_ && !backlog_) {
     stream_->write_all(pieces);
     return;
@@ -209,6 +210,7 @@ void ClientWriter::pass_text(std::string_view text, const backend::LiteralStart*
 void ClientWriter::pass_through(std::string_view octets) {
   if (!stream_) return;
   if (trace_) trace_->client_got(octets);
+  sent_ += octets.size();
   stream_->write_through(octets);
 }
 

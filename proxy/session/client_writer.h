@@ -49,6 +49,11 @@ class ClientWriter {
   bool drop_passed();
   // Octets of a relay.
   void pass_through(std::string_view octets);
+  // So many went to the client by net::Stream::splice_to().
+  void passed_unseen(uint64_t octets) { sent_ += octets; }
+
+  // Octets that the client was sent, or will be.
+  uint64_t sent() const { return sent_; }
 
   bool inside_response() const { return inside_; }
   // The rest of the response that is being passed on will never come.
@@ -81,6 +86,7 @@ class ClientWriter {
 
   net::Stream* stream_ = nullptr;
   ProtocolTrace* trace_ = nullptr;
+  uint64_t sent_ = 0;
   bool inside_ = false;
   std::optional<std::string> held_;  // passed on, and held
   bool inside_held_ = false;         // in the middle of a response

@@ -1,7 +1,7 @@
 // What becomes of a login whose account is this worker's: a place for a connection, what the backend says,
 // the session that follows.
 #include "backend/open.h"
-#include "base/log.h"
+#include "base/log_event.h"
 #include "session/client_session.h"
 #include "session/relay_session.h"
 #include "session/shared_session.h"
@@ -30,6 +30,13 @@ class Burial {
   Seat& seat_;
   bool needed_ = true;
 };
+
+using base::log::Event;
+using base::log::Level;
+Event login_event{Level::kInfo, "login"};
+Event refused_event{Level::kInfo, "login refused", Event::Volume::kLimited};
+Event impossible_event{Level::kInfo, "login impossible", Event::Volume::kLimited};
+Event failed_event{Level::kWarn, "login impossible", Event::Volume::kLimited};  // by the backend's fault
 
 constexpr base::Millis kAskAgain{500};
 
@@ -87,9 +94,7 @@ Task<> ClientSession::open_backend(Login& login) {
   backend_name_ = backend.name;
   login_name_ = login.target.login_name;
   if (login.servers->candidates(login.target.login_name, host_.scheduler().now()).empty()) {
-    base::log::info(
-        "login impossible: session {} user={} backend={}: down, as the health checks say, or drained", label_,
-        user_, backend.name);
+    log(impossible_event, {{"reason", "down, as the health checks say, or drained"}});
     unavailable(login.tag, "UNAVAILABLE", "The mail server is down");
     co_return;
   }
@@ -117,11 +122,14 @@ Task<> ClientSession::open_backend(Login& login) {
       share(login, known(login));
       break;
     case Place::kKnownWrong:
-      base::log::info("login refused: session {} user={} backend={}: as before", label_, user_, backend.name);
+      log(refused_event, {{"reason", "as before"}});
       login.check.end();
       co_await refuse(std::move(login.tag), login.name, {});
       break;
     case Place::kNone:
+      log(impossible_event, {{"reason", giving_up() ? "the client left, or the proxy stops"
+                                                    : "too many connections of this user"},
+                             {"took", busy_for()}});
       unavailable(login.tag, "LIMIT", "Too many connections of this user");
       break;
   }
@@ -181,21 +189,18 @@ Task<> ClientSession::ask(Login& login) {
   }
   host_.wipe_buffers();
   if (!problem.empty()) {
-    base::log::warn("login impossible: session {} user={} backend={}: {}", label_, user_, backend.name,
-                    problem);
+    log(failed_event, {{"reason", problem}, {"took", busy_for()}});
     unavailable(login.tag, "UNAVAILABLE", "The mail server can't be reached");
     co_return;
   }
   switch (outcome.verdict) {
     case backend::LoginVerdict::kNoSlot:
-      base::log::warn("login impossible: session {} user={} backend={} has no room: {}", label_, user_,
-                      backend.name, outcome.reply.text);
+      log(failed_event, {{"reason", "the server has no room: " + outcome.reply.text}});
       if (const auto sharing = known(login)) sharing->no_slot();
       unavailable(login.tag, "UNAVAILABLE", "The mail server takes no more connections of this user");
       co_return;
     case backend::LoginVerdict::kRefused:
-      base::log::info("login refused: session {} user={} backend={}: {}", label_, user_, backend.name,
-                      outcome.reply.text);
+      log(refused_event, {{"reason", outcome.reply.text}});
       burial.now();
       login.check.end();
       if (const auto sharing = known(login))
@@ -216,8 +221,10 @@ void ClientSession::accepted(Login& login) {
   if (login.relays()) {
     host_.shared().throttle.succeeded(counted_address(), login.name);
     host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
-    base::log::info("login: session {} user={} backend={} server={} as={} tls={}", label_, user_,
-                    backend_name_, server_name_, login_name, stream_->peer().tls);
+    log(login_event, {{"as", login_name},
+                      {"listener", listener_->name},
+                      {"tls", stream_->peer().tls},
+                      {"took", busy_for()}});
     enter(State::kRelaying);
     after_login_ = std::make_unique<RelaySession>(*this, std::move(login.seat), std::move(login.tag));
     return;
@@ -259,8 +266,7 @@ bool ClientSession::admit_user(const std::string& tag, const std::string& name) 
     places_.of_user = std::move(*place);
     return true;
   }
-  base::log::info("login impossible: session {} user={} backend={}: {} clients of this user", label_, user_,
-                  backend_name_, most);
+  log(impossible_event, {{"reason", "max_clients_per_user"}, {"limit", most}});
   unavailable(tag, "LIMIT", "Too many clients of this user");
   return false;
 }
@@ -270,8 +276,11 @@ void ClientSession::share(const Login& login, std::shared_ptr<mailbox::SharedAcc
   host_.shared().throttle.succeeded(counted_address(), login.name);
   if (!admit_user(login.tag, login.name)) return;
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
-  base::log::info("login: session {} user={} backend={} as={} tls={} sessions={}", label_, user_,
-                  backend_name_, login.target.login_name, stream_->peer().tls, account->members() + 1);
+  log(login_event, {{"as", login.target.login_name},
+                    {"listener", listener_->name},
+                    {"tls", stream_->peer().tls},
+                    {"took", busy_for()},
+                    {"sessions", account->members() + 1}});
   reader_.set_limits({.max_command = config().limits.max_command_size, .max_literal = 64 * 1024});
   enter(State::kAuthenticated);
   auto shared = std::make_unique<SharedSession>(*this, std::move(account), login.digest);

@@ -1,5 +1,5 @@
 // LOGIN and AUTHENTICATE: who the client is, and which worker owns the account.
-#include "base/log.h"
+#include "base/log_event.h"
 #include "routing/router.h"
 #include "session/client_session.h"
 
@@ -9,6 +9,8 @@ namespace {
 using async::Task;
 using base::Secret;
 using config::Mechanism;
+
+base::log::Event refused_event{base::log::Level::kInfo, "login refused", base::log::Event::Volume::kLimited};
 
 bool offers(const config::Listener& listener, std::string_view mechanism) {
   if (mechanism == "PLAIN") return listener.auth_plain;
@@ -31,8 +33,7 @@ std::optional<auth::Credential> parse_message(std::string_view mechanism, std::s
 Task<> ClientSession::login(const Entry& entry) {
   const std::string tag = entry.command.tag;
   if (!login_allowed()) {
-    writer_.tagged(tag, "NO [PRIVACYREQUIRED] Log in with TLS");
-    reader_.expect_commands();
+    refuse_in_plain_text(tag);
     co_return;
   }
   auto reader = entry.command.reader();
@@ -54,6 +55,12 @@ Task<> ClientSession::login(const Entry& entry) {
   co_await decide(tag, std::move(credential));
 }
 
+void ClientSession::refuse_in_plain_text(const std::string& tag) {
+  log(refused_event, {{"listener", listener_->name}, {"reason", "not without TLS"}});
+  writer_.tagged(tag, "NO [PRIVACYREQUIRED] Log in with TLS");
+  reader_.expect_commands();
+}
+
 Task<bool> ClientSession::sasl_line(std::string& line, std::string_view challenge) {
   writer_.go_ahead(challenge);
   reader_.expect_line();
@@ -73,14 +80,12 @@ Task<> ClientSession::authenticate(const Entry& entry) {
   if (reader.space()) initial = std::string(reader.rest());
   base::wipe(const_cast<Entry&>(entry).command.text);
 
-  std::string refusal;
   if (!login_allowed()) {
-    refusal = "NO [PRIVACYREQUIRED] Log in with TLS";
-  } else if (!offers(*listener_, mechanism)) {
-    refusal = "NO [CANNOT] This mechanism is not offered";
+    refuse_in_plain_text(tag);
+    co_return;
   }
-  if (!refusal.empty()) {
-    writer_.tagged(tag, refusal);
+  if (!offers(*listener_, mechanism)) {
+    writer_.tagged(tag, "NO [CANNOT] This mechanism is not offered");
     reader_.expect_commands();
     co_return;
   }
@@ -139,7 +144,7 @@ Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
                                   .sni = stream_->peer().sni};
   const auto target = routing::route(config(), facts);
   if (!target) {
-    base::log::info("login refused: session {} user={} no route", label_, user_);
+    log(refused_event, {{"reason", "no route"}});
     co_await refuse(std::move(tag), user_, {});
     co_return;
   }

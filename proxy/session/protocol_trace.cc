@@ -23,7 +23,9 @@ ProtocolTrace::ProtocolTrace(std::string label)
     : label_(std::move(label)), commands_({.max_command = 1024 * 1024, .max_literal = 64 * 1024}) {}
 
 void ProtocolTrace::log(std::string_view direction, std::string_view text) {
-  base::log::info("trace {} {} {}", label_, direction, text.substr(0, kLongest));
+  // Whatever log.level is: it was asked for.
+  base::log::write(base::log::Level::kInfo,
+                   fmt::format("trace {} {} {}", label_, direction, text.substr(0, kLongest)));
 }
 
 void ProtocolTrace::client_said(std::string_view octets) {

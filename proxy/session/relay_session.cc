@@ -111,8 +111,9 @@ void RelaySession::on_data(std::string_view chunk) noexcept {
   to_client(chunk);
 }
 
-void RelaySession::on_spliced(size_t) noexcept {
+void RelaySession::on_spliced(size_t octets) noexcept {
   heard();
+  client_.writer().passed_unseen(octets);
   // The client is in the middle of something until the end of the run is seen.
   tail_[0] = '?';
   tail_size_ = 1;

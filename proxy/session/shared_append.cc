@@ -1,6 +1,6 @@
 // SharedSession: APPEND. A message is spooled whole before anything is taken that others wait for, so that a
 // slow or vanished client holds nobody up, and the backend never sees a part of one.
-#include "base/log.h"
+#include "base/log_event.h"
 #include "session/command_check.h"
 #include "session/shared_session.h"
 #include "session/upload.h"
@@ -13,6 +13,8 @@ using async::Task;
 using backend::TaggedReply;
 using mailbox::LeaseKind;
 using mailbox::SharedMailbox;
+
+base::log::Event spool_event{base::log::Level::kError, "spooling failed", base::log::Event::Volume::kLimited};
 
 // The text of an APPEND up to its first literal, cut where the server wants to be asked.
 mailbox::Order begin_order(std::string_view text, wire::LiteralForm form) {
@@ -93,7 +95,7 @@ Task<std::optional<std::string>> SharedSession::spool(const Entry& entry, std::v
       try {
         message.append(part.octets);
       } catch (const net::SpoolError& error) {
-        base::log::error("session {}: {}", client_.label(), error.what());
+        client_.log(spool_event, {{"reason", error.what()}});
         refusal = "NO [UNAVAILABLE] There is no room for the message now";
       }
     } while (part.kind == UploadPart::Kind::kData);

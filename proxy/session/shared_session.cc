@@ -1,6 +1,6 @@
 #include "session/shared_session.h"
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "session/capability_list.h"
 #include "session/refusal.h"
 #include "session/upload.h"
@@ -13,6 +13,11 @@ using async::Task;
 using backend::TaggedReply;
 using mailbox::SharedMailbox;
 using wire::Verb;
+
+using base::log::Event;
+using base::log::Level;
+Event slow_event{Level::kWarn, "client reads too slowly"};
+Event refused_event{Level::kInfo, "command refused", Event::Volume::kLimited};
 
 constexpr size_t kMostHeld = 256 * 1024;
 constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
@@ -155,7 +160,7 @@ void SharedSession::on_others_wait() noexcept {
 
 void SharedSession::begin_backlog() {
   const auto tell = [this](const std::string& why) {
-    base::log::warn("{} reads too slowly: {}", client_.label(), why);
+    client_.log(slow_event, {{"reason", why}});
     client_.end("reads too slowly: " + why);
   };
   client_.writer().begin_backlog(*client_.host().shared().spool, client_.config().limits.max_backlog, tell);
@@ -384,13 +389,28 @@ Task<std::optional<TaggedReply>> SharedSession::run_in_turn(Connection connectio
   }
 }
 
+// What a client was refused because of others, or for want of a backend.
+void SharedSession::log_refusal(const wire::Command& command, std::string_view code, std::string_view text) {
+  if (code != "INUSE" && code != "UNAVAILABLE") return;
+  client_.log(refused_event, {{"command", wire::info(command.verb).name},
+                              {"selected", in_mailbox() ? std::string_view(mailbox_->key().mailbox) : ""},
+                              {"code", code},
+                              {"reason", text},
+                              {"took", client_.busy_for()}});
+}
+
 void SharedSession::answer(const wire::Command& command, std::string_view text) {
+  if (text.starts_with("NO [")) {
+    const auto reply = as_reply(text);
+    log_refusal(command, reply.code, reply.text);
+  }
   by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, text);
 }
 
 void SharedSession::answer(const wire::Command& command, const TaggedReply& reply) {
+  log_refusal(command, reply.code, reply.text);
   by_number_ = false;
   tell_before(command.verb);
   client_.writer().tagged(command.tag, reply);

@@ -149,6 +149,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   // The tagged end of a command, behind what the client is to be told with it.
   void answer(const wire::Command& command, std::string_view text);
   void answer(const wire::Command& command, const backend::TaggedReply& reply);
+  void log_refusal(const wire::Command& command, std::string_view code, std::string_view text);
   void tell(Expunges expunges);
   void tell_before(wire::Verb finished);
   void tell_access();

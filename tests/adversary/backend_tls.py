@@ -47,7 +47,7 @@ def case(name, want, crt, mode, tls="starttls", host="localhost", keys=f"ca: {d}
     b = TlsBackend(crt, mode, plain)
     t = config(b.port).replace(f'"127.0.0.1:{b.port}"', f'"{host}:{b.port}"').replace("    tls: none", f"    tls: {tls}\n    {keys}\n    command_timeout: 3s", 1)
     p = Proxy(t); c = Client(p.ports()["imap"]); a = c.cmd(b"a LOGIN u secret1"); ok = b"a OK" in a
-    code, _ = p.stop(); why = [l.split("backend b: ")[-1] for l in p.log().splitlines() if "warn" in l and "backend b" in l]
+    code, _ = p.stop(); why = [l.split(" reason=")[-1] for l in p.log().splitlines() if "warn" in l and "backend=b " in l]
     bad |= verdict(ok == want and (want or not b.logins or plain) and code == 0 and b"INJECTED" not in a and b"EVIL" not in a, f"{name}: {'in' if ok else 'refused'}, password sent: {bool(b.logins)}, {a[:60]} {why[:1]}")
 for tls, mode in (("starttls", "starttls"), ("implicit", "implicit")):
     case(tls + " good", True, "good", mode, tls)

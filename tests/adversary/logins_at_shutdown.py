@@ -34,6 +34,6 @@ for turn in range(int(sys.argv[1]) if len(sys.argv) > 1 else 8):
     if quiet: silent[quiet[0][-70:]] += len(quiet)
     log = p.log()
     if code != 0 or took > 5 or "Sanitizer" in log or "Assertion" in log:
-        bad |= verdict(False, f"exit {code} after {took:.1f} s: " + "".join(l for l in log.splitlines(True) if "login:" not in l and " ended:" not in l)[-3000:])
+        bad |= verdict(False, f"exit {code} after {took:.1f} s: " + "".join(l for l in log.splitlines(True) if " login " not in l and "session ended" not in l)[-3000:])
 bad |= verdict(not silent, f"{sum(silent.values())} of {total} clients were dropped in their login without a word: {dict(silent)}")
 sys.exit(bad)

@@ -86,7 +86,7 @@ class FewConnections(IntegrationTest):
             reader.join(SECONDS + 90)
             self.assertFalse(reader.is_alive(), f"client {reader.number} is stuck")
         waits = [wait for reader in readers for wait in reader.waits]
-        log = [line for line in proxy.log().splitlines() if " warning " in line and " backend " in line]
+        log = [line for line in proxy.log().splitlines() if " warning " in line and " backend=" in line]
         print(f"{len(readers)} clients: {show(waits)}; {len(log)} warnings", flush=True)
         problems = [problem for reader in readers for problem in reader.problems]
         self.assertEqual(problems, [], "\n".join(log[:10]))

@@ -65,7 +65,7 @@ class Backend(IntegrationTest):
             self.assertOk(client.command("SELECT INBOX"))
             for number in (2, 3):
                 self.server.kill_sessions(user)
-                wait_until(lambda: proxy.log().count(" lost: ") == number - 1, 10, "the loss is noticed")
+                wait_until(lambda: proxy.log().count("connection lost ") == number - 1, 10, "the loss is noticed")
                 self.server.deliver(user, "INBOX", message(f"no. {number}"))
                 reply = self.assertOk(client.command("FETCH 1 (FLAGS)"))
                 self.assertTrue(reply.find(rb"^\* %d EXISTS" % number), repr(reply))

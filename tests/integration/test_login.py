@@ -295,7 +295,7 @@ class MasterUser(IntegrationTest):
             self.assertOk(client.command("SELECT INBOX"))
             self.assertIn(body, self.assertOk(client.command("FETCH 1 BODY.PEEK[]")).untagged[0])
             server.kill_sessions(user)
-            wait_until(lambda: proxy.log().count(" lost: ") > 1, 10, "the second loss is noticed")
+            wait_until(lambda: proxy.log().count("connection lost ") > 1, 10, "the second loss is noticed")
             self.assertIn(body, self.assertOk(client.command("FETCH 1 BODY.PEEK[]")).untagged[0])
 
 

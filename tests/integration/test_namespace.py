@@ -141,7 +141,7 @@ class Namespace(IntegrationTest):
                 if worker.error:
                     raise worker.error
             self.assertEqual([problem for worker in workers for problem in worker.problems], [])
-            self.assertEqual(re.findall(r" (?:warning|error) +backend.*", proxy.log()), [])
+            self.assertEqual(re.findall(r" (?:warning|error) .* backend=.*", proxy.log()), [])
         self.assertEqual(self.relay.severed, [])
         self.assertLess(longest[0], LEASE_WAIT)
         fewer, more = sorted(per_user.values())

@@ -182,6 +182,83 @@ class Trace(IntegrationTest):
 
 
 @proxy_only
+class Log(IntegrationTest):
+    """What happens is one line each, for machines as for people."""
+    def setUp(self):
+        self.server = self.enterContext(Dovecot())
+        self.user = self.server.new_user()
+
+    def proxy(self, log, **options):
+        return self.enterContext(Proxy(self.server, "exclusive", tls="starttls", backend={"lease_wait": "200ms", "connections_per_user": 2},
+                                       top={"log": log}, **options))
+
+    def some_of_everything(self, proxy):
+        """A login, a refused one, a handshake that fails, a mailbox in use, a lost backend, a reload."""
+        name = b"eve tls=true\r\n\x1b[2J\xff\"\\"
+        eve = self.raw(proxy)
+        eve.send(b"a LOGIN {%d+}\r\n%s wrong\r\n" % (len(name), name))
+        self.assertIn(b"a NO", eve.until(rb"^a ")[-1])
+        self.assertNo(eve.command(f"LOGIN {self.user.name} wrong"))
+        self.assertOk(eve.command("LOGOUT"))
+        clumsy = self.raw(proxy)
+        self.assertOk(clumsy.command("STARTTLS"))
+        clumsy.send("this is no TLS\r\n")
+        proxy.wait_for_log("TLS handshake failed")
+        first, second = self.raw(proxy, self.user), self.raw(proxy, self.user)
+        self.assertOk(first.command("SELECT INBOX"))
+        self.assertNo(second.command("SELECT INBOX"), "INUSE")
+        for _ in range(20):
+            self.assertOk(first.command("NOOP"))
+        self.assertOk(second.command("LOGOUT"))
+        self.server.kill_sessions(self.user)
+        proxy.wait_for_log("backend connection lost")
+        first.close()
+        proxy.wait_for_log(r"session ended\W.*\bNOOP|session ended\W.*commands\W+2[0-9]")
+        proxy.reload()
+        proxy.wait_for_log("in force")
+
+    def test_every_line_is_json_and_has_its_values(self):
+        proxy = self.proxy({"level": "debug", "format": "json"})
+        self.some_of_everything(proxy)
+        lines = [json.loads(line) for line in proxy.log().splitlines()]
+        for line in lines:
+            self.assertEqual(list(line)[:3], ["time", "level", "message"])
+        first = {}
+        for line in lines:
+            if not line.get("user", "").startswith("eve"):
+                first.setdefault(line["message"], line)
+        session = {"session", "client"}
+        for message, fields in {
+                "login refused": session | {"user", "backend", "server", "reason"},
+                "TLS handshake failed": session | {"listener", "reason"},
+                "login": session | {"user", "as", "backend", "server", "listener", "tls", "took", "sessions"},
+                "command refused": session | {"user", "backend", "command", "code", "reason", "took"},
+                "backend connection lost": {"backend", "server", "user", "reason"},
+                "session ended": session | {"commands", "received", "sent", "duration", "reason"}}.items():
+            self.assertIn(message, first)
+            self.assertLessEqual(fields, set(first[message]), message)
+        self.assertIn("eve tls=true\r\n\x1b[2J\\xff\"\\", [line["user"] for line in lines if line["message"] == "login refused"])
+        self.assertEqual(first["login"]["user"], self.user.name)
+        self.assertEqual((first["command refused"]["command"], first["command refused"]["code"]), ("SELECT", "INUSE"))
+        self.assertGreater(first["command refused"]["took"], 0)
+        ended = [line for line in lines if line["message"] == "session ended" and line.get("commands", 0) > 20]
+        self.assertEqual([line["user"] for line in ended], [self.user.name])
+        self.assertGreater(ended[0]["sent"], ended[0]["received"])
+
+    def test_as_text_a_user_name_forges_nothing_and_commands_are_not_logged(self):
+        proxy = self.proxy({"level": "info"})
+        self.some_of_everything(proxy)
+        log = proxy.log()
+        self.assertIn('user="eve tls=true\\x0d\\x0a\\x1b[2J\\xff\\"\\\\"', log)
+        for line in log.splitlines():
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\S+ (info|warning) +\S")
+        self.assertNotIn("NOOP", log)
+        told = [line for line in log.splitlines() if "session=" in line]
+        self.assertEqual(len([line for line in told if " login session=" in line]), 2, log)
+        self.assertLess(len(told), 12, log)
+
+
+@proxy_only
 class Demo(IntegrationTest):
     def test_it_shows_what_it_is_for(self):
         port = free_port()

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/log_event.h"
 
 namespace imapmux::base::log {
 namespace {
@@ -18,7 +19,10 @@ TEST(LogRecording, HasWhatItsThreadSaysWhileItLives) {
     debug("not logged");
     std::thread([] { warn("another thread's"); }).join();
     error("two");
-    EXPECT_EQ(recording.lines(), (std::vector<std::string>{"info: one 1", "error: two"}));
+    Event changed(Level::kInfo, "changed");
+    changed.write({{"what", std::string_view("a limit")}});
+    EXPECT_EQ(recording.lines(),
+              (std::vector<std::string>{"info: one 1", "error: two", "info: changed what=\"a limit\""}));
   }
   info("after");
   EXPECT_TRUE(Recording().lines().empty());

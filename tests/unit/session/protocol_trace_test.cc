@@ -178,6 +178,13 @@ TEST(ProtocolTraceTest, ALineThatIsTakenForDoneHidesAPasswordAllTheSame) {
   EXPECT_HIDES(log, "geheim");
 }
 
+TEST(ProtocolTraceTest, ItTellsWhateverTheLevelOfTheLogIs) {
+  base::log::configure(base::log::Level::kError, base::log::Format::kText);
+  const auto log = Dialogue().client("a1 NOOP\r\n").traced();
+  base::log::configure(base::log::Level::kInfo, base::log::Format::kText);
+  EXPECT_TELLS(log, "trace bob C: a1 NOOP\n");
+}
+
 TEST(ProtocolTraceTest, OnceStoppedItTellsNothing) {
   testing::internal::CaptureStderr();
   ProtocolTrace trace("bob");
