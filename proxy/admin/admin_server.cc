@@ -180,10 +180,10 @@ void AdminServer::Http::serve() {
                                     "text/plain; version=0.0.4; charset=utf-8");
              }));
   server.Get("/", [](const httplib::Request&, httplib::Response& response) {
-    auto dashboard = Dashboard::make();
+    const auto dashboard = Dashboard::make();
     response.set_header("Content-Security-Policy", dashboard.policy);
     response.set_header("Cache-Control", "no-store");
-    response.set_content(std::move(dashboard.page), "text/html; charset=utf-8");
+    response.set_content(dashboard.page, "text/html; charset=utf-8");
   });
   server.Get("/api/v1/status",
              administrators(may_look, [this](const httplib::Request& request, httplib::Response& response) {
