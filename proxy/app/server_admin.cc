@@ -4,10 +4,19 @@
 
 #include "app/server.h"
 #include "app/version.h"
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace imapmux::app {
 namespace {
+
+using base::log::Event;
+using base::log::Level;
+
+Event kicked_event{Level::kInfo, "clients disconnected by the administrator"};
+Event drained_event{Level::kInfo, "server is drained: no new users go there"};
+Event undrained_event{Level::kInfo, "server is drained no more"};
+Event leaving_event{Level::kInfo, "drained: not ready for new clients, as /readyz says"};
+Event staying_event{Level::kInfo, "drained no more"};
 
 constexpr std::chrono::seconds kPatience{2};  // with workers that are busy, or ending
 
@@ -108,14 +117,15 @@ size_t Server::kick(const session::KickWish& wish) {
   size_t kicked = 0;
   ask_workers<size_t>([&wish](Worker& worker, auto done) { worker.kick(wish, std::move(done)); },
                       [&kicked](size_t more) { kicked += more; });
+  const auto session = wish.user.empty() ? fmt::format("{:x}", wish.session) : std::string();
+  kicked_event.write({{"user", wish.user}, {"session", session}, {"clients", kicked}});
   return kicked;
 }
 
 size_t Server::drain(const admin::DrainWish& wish) {
   if (wish.backend.empty()) {
     draining_ = wish.on;
-    base::log::info("admin: {}", wish.on ? "draining: not ready for new clients, as /readyz says"
-                                         : "not draining any more");
+    (wish.on ? leaving_event : staying_event).write({});
     return 1;
   }
   size_t meant = 0;
@@ -125,8 +135,8 @@ size_t Server::drain(const admin::DrainWish& wish) {
       if (!wish.server.empty() && server->endpoint.to_string() != wish.server) continue;
       ++meant;
       server->draining = wish.on;
-      base::log::info("admin: backend {}: server {} is {}", name, server->endpoint.to_string(),
-                      wish.on ? "drained: no new users go there" : "not drained any more");
+      const auto endpoint = server->endpoint.to_string();
+      (wish.on ? drained_event : undrained_event).write({{"backend", name}, {"server", endpoint}});
     }
   }
   if (wish.on && running_)

@@ -431,7 +431,6 @@ void ClientSession::cut_off() {
 }
 
 void ClientSession::kick() {
-  base::log::info("session {} user={}: disconnected by the administrator", label_, user_);
   if (state_ != State::kConnected || adopted_) say_bye("Disconnected by the administrator");
   end("disconnected by the administrator");
 }
