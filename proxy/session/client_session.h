@@ -228,7 +228,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   wire::Verb verb_ = wire::Verb::kUnknown;
   base::Instant connected_at_;
   base::Instant last_heard_;
-  base::Instant begun_at_;  // the command at hand
+  base::Instant begun_at_;                // the command at hand
   std::optional<base::Millis> patience_;  // with silence, if not idle_timeout
   bool stopping_ = false;
   bool said_bye_ = false;
