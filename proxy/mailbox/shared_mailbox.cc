@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/scoped_flag.h"
 #include "mailbox/shared_account.h"
 
 namespace imapmux::mailbox {
@@ -31,17 +32,6 @@ class TellAll {
  private:
   List& list_;
   Tell tell_;
-};
-
-class Leisure {
- public:
-  explicit Leisure(bool& flag) : flag_(flag) { flag_ = true; }
-  ~Leisure() { flag_ = false; }
-  Leisure(const Leisure&) = delete;
-  Leisure& operator=(const Leisure&) = delete;
-
- private:
-  bool& flag_;
 };
 
 }  // namespace
@@ -136,7 +126,7 @@ Task<> SharedMailbox::step() {
     co_await idle_on_backend();
     co_return;
   }
-  const Leisure leisure(at_leisure_);
+  const base::ScopedFlag leisure(at_leisure_);
   co_await wake_.wait_for(until_next_step());
 }
 
