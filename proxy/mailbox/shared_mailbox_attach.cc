@@ -398,6 +398,7 @@ void SharedMailbox::suspended(Flags flags) {
     if (!polling.has_limit) polling.answered();
   });
   tell_polls(asked_);
+  tell_flags_asked();
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();
@@ -426,6 +427,7 @@ void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));
   tell_polls(polls_);
   tell_polls(asked_);
+  tell_flags_asked();
   last_visit_ = now();
   wake_.notify_all();
   changed_.notify_all();
@@ -474,8 +476,11 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
         return Taken::kByParty;
       uint32_t uid = 0;
       bool has_flags = false;
-      if (!literal && wire::read_fetch(response.arguments, uid, fetched_flags_, has_flags))
+      if (!literal && wire::read_fetch(response.arguments, uid, fetched_flags_, has_flags)) {
         learn(response.number, uid, has_flags ? &fetched_flags_ : nullptr);
+      } else if (!literal && flags_heard_) {
+        contradiction("a FETCH response that makes no sense");  // somebody waits for what it says
+      }
       return Taken::kByMailbox;
     }
     case Name::kSearch:
@@ -556,6 +561,7 @@ void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flag
     if (number <= table.known()) read_up_to_ = std::max(read_up_to_, uid + 1);
   }
   if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
+  if (flags && flags_heard_ && number <= table.known()) flags_heard_->add(table, number);
   if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
 }
 
