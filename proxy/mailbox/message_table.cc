@@ -23,6 +23,11 @@ uint32_t MessageTable::first_from(uint32_t uid) const {
   return static_cast<uint32_t>(found - uids_.begin()) + 1;
 }
 
+uint32_t MessageTable::first_behind(uint32_t uid) const {
+  const auto found = std::upper_bound(uids_.begin(), uids_.begin() + known_, uid);
+  return static_cast<uint32_t>(found - uids_.begin()) + 1;
+}
+
 uint32_t MessageTable::number_of(uint32_t uid) const {
   const uint32_t number = first_from(uid);
   return number <= known_ && uids_[number - 1] == uid ? number : 0;
@@ -40,7 +45,7 @@ wire::SequenceSet MessageTable::present(const wire::SequenceSet& uids) const {
     }
     const uint32_t from = first_from(first);
     const bool open = last == SequenceSet::kStar;
-    const uint32_t behind = open ? known_ + 1 : first_from(last) + (number_of(last) != 0 ? 1 : 0);
+    const uint32_t behind = open ? known_ + 1 : first_behind(last);
     if (from >= behind) continue;
     result.add_range(uid(from), open ? SequenceSet::kStar : uid(behind - 1));
   }

@@ -35,6 +35,8 @@ class MessageTable {
   uint32_t number_of(uint32_t uid) const;
   // The number of the first known message with this UID or a larger one; known() + 1 if there is none.
   uint32_t first_from(uint32_t uid) const;
+  // The same with a larger UID.
+  uint32_t first_behind(uint32_t uid) const;
   // `uids` as a set whose ends are UIDs of known messages (or "*"), of the same known messages. GNU imap4d
   // answers BAD to sets that begin or end with a UID that is gone, or takes another message for it.
   wire::SequenceSet present(const wire::SequenceSet& uids) const;

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/scoped_flag.h"
 #include "mailbox/shared_account.h"
+#include "mailbox/tell_all.h"
 
 namespace imapmux::mailbox {
 namespace {
@@ -18,31 +20,6 @@ constexpr Millis kShortIdle{60'000};  // a server that ends IDLE sooner does not
 constexpr Millis kNever{3'600'000};
 constexpr uint32_t kFlagsAtOnce = 2'000;
 constexpr int kTries = 20;
-
-// Tells those who wait, however their work ends.
-template <class List, class Tell>
-class TellAll {
- public:
-  TellAll(List& list, Tell tell) : list_(list), tell_(tell) {}
-  ~TellAll() { list_.for_each(tell_); }
-  TellAll(const TellAll&) = delete;
-  TellAll& operator=(const TellAll&) = delete;
-
- private:
-  List& list_;
-  Tell tell_;
-};
-
-class Leisure {
- public:
-  explicit Leisure(bool& flag) : flag_(flag) { flag_ = true; }
-  ~Leisure() { flag_ = false; }
-  Leisure(const Leisure&) = delete;
-  Leisure& operator=(const Leisure&) = delete;
-
- private:
-  bool& flag_;
-};
 
 }  // namespace
 
@@ -92,6 +69,7 @@ Task<> SharedMailbox::keep() {
   tell_openings("NO [UNAVAILABLE] The proxy is shutting down");
   tell_polls(polls_);
   tell_polls(asked_);
+  tell_flags_asked();
   changed_.notify_all();
 }
 
@@ -128,15 +106,15 @@ Task<> SharedMailbox::step() {
   } else if (contradicted_ || (wants_writing() && !attached_for_writing())) {
     co_await attach();
     co_return;
-  } else if (!table_.complete() || !polls_.empty() || !opens_.empty() || poll_is_due() || flags_are_due() ||
-             without_flags() != 0) {
+  } else if (!table_.complete() || !polls_.empty() || !flags_asked_.empty() || !opens_.empty() ||
+             poll_is_due() || flags_are_due() || without_flags() != 0) {
     co_await look_after();
     co_return;
   } else if (backend_should_idle()) {
     co_await idle_on_backend();
     co_return;
   }
-  const Leisure leisure(at_leisure_);
+  const base::ScopedFlag leisure(at_leisure_);
   co_await wake_.wait_for(until_next_step());
 }
 
@@ -212,7 +190,7 @@ void SharedMailbox::lease_wanted() {
 // When it is idle for long enough or was wanted for long enough, but not before it had its time.
 base::Instant SharedMailbox::yields_at() const {
   if (abandoned() || only_read()) return now();
-  const bool idle = connection_->free() && opens_.empty();
+  const bool idle = connection_->free() && opens_.empty() && flags_asked_.empty();
   auto when = *wanted_since_ + config().max_hold;
   if (idle) when = std::min(when, last_work_ + config().yield_after.value_or(kNever));
   if (lightly_held_ > 0 || waits_for_writing()) when = now();
@@ -235,7 +213,7 @@ bool SharedMailbox::may_let_go() const {
 bool SharedMailbox::must_let_go() const {
   if (!may_let_go()) return false;
   if (set_aside() || !gives_connection() || may_yield()) return true;
-  const bool busy = !opens_.empty() || !polls_.empty() || !connection_->free();
+  const bool busy = !opens_.empty() || !polls_.empty() || !flags_asked_.empty() || !connection_->free();
   return !busy || now() - attached_since_ >= config().min_hold;
 }
 
@@ -318,6 +296,8 @@ Task<> SharedMailbox::look_after() {
   if (flags_are_due()) co_await read_flags_again(connection);
   if (polls.empty() && opens.empty()) co_await read_missing_flags(connection);
   if (attached()) opens.for_each([](Opening& opening) { opening.decide(std::nullopt); });
+  tell_polls(polls);
+  if (attached() && !flags_asked_.empty()) co_await read_flags_asked_for(connection);
 }
 
 // UIDs of what came in: no view hears of a message before.
@@ -355,7 +335,8 @@ bool SharedMailbox::backend_should_idle() const {
 
 bool SharedMailbox::idle_goes_on() const {
   return attached() && !closing_ && anybody_idles() && !connection_->others_wait() && opens_.empty() &&
-         polls_.empty() && table_.complete() && !must_let_go() && !poll_is_due() && !flags_are_due();
+         polls_.empty() && flags_asked_.empty() && table_.complete() && !must_let_go() && !poll_is_due() &&
+         !flags_are_due();
 }
 
 namespace {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "mailbox/lease_wait.h"
+#include "mailbox/message_runs.h"
 #include "mailbox/shared_connection.h"
 #include "mailbox/viewers.h"
 #include "wire/fetch_attributes.h"
@@ -82,6 +83,20 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   // what was asked for at that time.
   uint64_t polls_begun() const { return polls_begun_; }
   bool polled_since(uint64_t begun) const { return attached() && polls_answered_ > begun; }
+  // Waits until the backend has told the flags of these known messages, of which there are at most
+  // kMostRanges ranges; `uids` outlives the call.
+  struct FlagsRead {
+    enum class Outcome : uint8_t {
+      kTold,       // they are in the table, and what was told of them is no older than the question
+      kRefused,    // the backend has no answer to that
+      kSuspended,  // there is no connection any more on which it could be asked
+      kLost,       // the same, while it was being asked
+    };
+    Outcome outcome = Outcome::kSuspended;
+    std::shared_ptr<const MessageRuns> told;  // the messages that it said something of
+  };
+  static constexpr size_t kMostRanges = 256;  // so that a command stays below 8,000 octets
+  async::Task<FlagsRead> read_flags(const wire::SequenceSet& uids);
   // Waits until all UIDs are known that a view may need.
   async::Task<> complete();
   // Somebody works with it who may be no viewer: it stays at hand for him, attached or not.
@@ -226,6 +241,22 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
     SharedMailbox& of_;
     std::shared_ptr<SharedConnection> connection_;
   };
+  // Who waits for read_flags().
+  struct FlagsAsked : base::ListNode {
+    explicit FlagsAsked(const wire::SequenceSet& wanted) : uids(wanted) {}
+    void answered() {
+      unlink();
+      done.set();
+    }
+    const wire::SequenceSet& uids;
+    FlagsRead read;
+    async::Event done;
+  };
+  class Listening;
+  // shared_mailbox_flags.cc
+  wire::SequenceSet take_flags_asked(base::IntrusiveList<FlagsAsked>& taken);
+  async::Task<> read_flags_asked_for(std::shared_ptr<SharedConnection> connection);
+  void tell_flags_asked();
   // shared_mailbox_poll.cc
   bool may_poll_at_once();
   bool poll_at_once();
@@ -388,6 +419,8 @@ class SharedMailbox final : public std::enable_shared_from_this<SharedMailbox>,
   base::IntrusiveList<Polling> polls_;
   base::IntrusiveList<Polling>
       asked_;  // the backend is being asked for them by poll_at_once(), or has answered
+  base::IntrusiveList<FlagsAsked> flags_asked_;
+  MessageRuns* flags_heard_ = nullptr;  // of the FETCH that is for them
   uint64_t polls_begun_ = 0;
   uint64_t polls_answered_ = 0;
   PollEnd poll_end_{*this};

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/log_event.h"
+#include "base/scoped_flag.h"
 #include "mailbox/meter.h"
 #include "mailbox/shared_account.h"
 #include "mailbox/shared_mailbox.h"
@@ -15,6 +16,7 @@ namespace {
 
 using async::Task;
 using base::Millis;
+using base::ScopedFlag;
 
 using base::log::Event;
 using base::log::Level;
@@ -33,17 +35,6 @@ constexpr Millis kGentleWait{1'000};
 // A name that nobody has: selecting it fails with NO, which deselects (RFC 3501, 6.3.1) without expunging.
 constexpr std::string_view kNobodysMailbox = "imapmux-8f1d2c7b-no-such-mailbox";
 constexpr std::string_view kGone = "NO [UNAVAILABLE] The mail server has gone";
-
-class Flag {
- public:
-  explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
-  ~Flag() { flag_ = false; }
-  Flag(const Flag&) = delete;
-  Flag& operator=(const Flag&) = delete;
-
- private:
-  bool& flag_;
-};
 
 }  // namespace
 
@@ -83,7 +74,7 @@ void SharedMailbox::tell_polls(base::IntrusiveList<Polling>& polls) {
 
 // Everything that selects the mailbox: for the first time, again, or for writing.
 Task<> SharedMailbox::attach() {
-  const Flag under_way(attach_under_way_);
+  const ScopedFlag under_way(attach_under_way_);
   const bool insisting = !opens_.empty();
   const auto kind = wants_writing() ? LeaseKind::kSelect : LeaseKind::kExamine;
   Refusal refusal;
@@ -181,7 +172,7 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
   bool open = attached_;  // on the backend
   auto refusal = co_await select_in_turn(connection, kind, open);
   if (refusal && open) {
-    const Flag deselecting(deselecting_);
+    const ScopedFlag deselecting(deselecting_);
     co_await deselect(connection);
   }
   // A BYE may have come in one piece with the last answer.
@@ -193,7 +184,7 @@ Task<Refusal> SharedMailbox::select(LeaseKind kind) {
 // it selected now, whatever comes of it.
 Task<Refusal> SharedMailbox::select_in_turn(std::shared_ptr<SharedConnection> connection, LeaseKind kind,
                                             bool& open) {
-  const Flag attaching(attaching_);
+  const ScopedFlag attaching(attaching_);
   auto& meter = Meter::mine();
   const bool known = !viewers_.empty();
   for (bool again = contradicted_;; again = true) {
@@ -352,7 +343,7 @@ Task<> SharedMailbox::let_go() {
   const TurnEnd end(connection, *this);
   if (connection != connection_ || !may_let_go()) co_return;
   {
-    const Flag deselecting(deselecting_);
+    const ScopedFlag deselecting(deselecting_);
     co_await deselect(connection);
   }
   // For another mailbox of the account, no more: nobody was let in meanwhile.
@@ -366,7 +357,7 @@ Task<> SharedMailbox::deselect_in_turn() {
   if (!mine) co_return;
   const TurnEnd end(connection, *this);
   if (connection != connection_) co_return;
-  const Flag deselecting(deselecting_);
+  const ScopedFlag deselecting(deselecting_);
   co_await deselect(connection);
 }
 
@@ -407,6 +398,7 @@ void SharedMailbox::suspended(Flags flags) {
     if (!polling.has_limit) polling.answered();
   });
   tell_polls(asked_);
+  tell_flags_asked();
   last_visit_ = now();
   changed_.notify_all();
   account_.changed();
@@ -435,6 +427,7 @@ void SharedMailbox::on_connection_lost(const std::string&) noexcept {
   visit_pause_ = std::clamp(2 * visit_pause_, config().poll_interval, Millis(600'000));
   tell_polls(polls_);
   tell_polls(asked_);
+  tell_flags_asked();
   last_visit_ = now();
   wake_.notify_all();
   changed_.notify_all();
@@ -483,8 +476,11 @@ SharedConnection::Attachment::Taken SharedMailbox::on_untagged(
         return Taken::kByParty;
       uint32_t uid = 0;
       bool has_flags = false;
-      if (!literal && wire::read_fetch(response.arguments, uid, fetched_flags_, has_flags))
+      if (!literal && wire::read_fetch(response.arguments, uid, fetched_flags_, has_flags)) {
         learn(response.number, uid, has_flags ? &fetched_flags_ : nullptr);
+      } else if (!literal && flags_heard_) {
+        contradiction("a FETCH response that makes no sense");  // somebody waits for what it says
+      }
       return Taken::kByMailbox;
     }
     case Name::kSearch:
@@ -565,6 +561,7 @@ void SharedMailbox::learn(uint32_t number, uint32_t uid, const std::string* flag
     if (number <= table.known()) read_up_to_ = std::max(read_up_to_, uid + 1);
   }
   if (flags && !table.learn_flags(number, *flags)) contradiction("flags of a message that is not there");
+  if (flags && flags_heard_ && number <= table.known()) flags_heard_->add(table, number);
   if (!attaching_ && (table.changes() != changes || table.known() != known)) news();
 }
 

@@ -1,9 +1,8 @@
 #include "session/client_writer.h"
 
-#include <fmt/core.h>
-
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "session/capability_list.h"
 #include "wire/writer.h"
@@ -12,6 +11,25 @@ namespace imapmux::session {
 namespace {
 
 constexpr size_t kBacklogInMemory = 1024 * 1024;
+
+// "* 7 FETCH " and a little more, without a string's allocation.
+class Beginning {
+ public:
+  Beginning& operator<<(std::string_view text) {
+    std::memcpy(end_, text.data(), text.size());
+    end_ += text.size();
+    return *this;
+  }
+  Beginning& operator<<(uint32_t number) {
+    end_ = std::to_chars(end_, text_.data() + text_.size(), number).ptr;
+    return *this;
+  }
+  operator std::string_view() const { return {text_.data(), static_cast<size_t>(end_ - text_.data())}; }
+
+ private:
+  std::array<char, 64> text_;
+  char* end_ = text_.data();
+};
 
 }  // namespace
 
@@ -76,11 +94,15 @@ void ClientWriter::drain_backlog() {
 }
 
 void ClientWriter::line(std::string_view prefix, std::string_view text) {
-  if (inside_) {
-    deferred_.append(prefix).append(" ").append(text).append("\r\n");
+  say({prefix, " ", text, "\r\n"});
+}
+
+void ClientWriter::say(std::initializer_list<std::string_view> pieces) {
+  if (!inside_) {
+    emit(pieces);
     return;
   }
-  emit({prefix, " ", text, "\r\n"});
+  for (const auto piece : pieces) deferred_.append(piece);
 }
 
 void ClientWriter::untagged(std::string_view text) {
@@ -148,32 +170,25 @@ void ClientWriter::pass_line(std::string_view response) {
     pass("\r\n");
     return;
   }
-  if (inside_) {
-    deferred_.append(response).append("\r\n");
-    return;
-  }
-  emit({response, "\r\n"});
-}
-
-void ClientWriter::emit_fetch(uint32_t number, std::string_view attributes, std::string_view end) {
-  std::array<char, 12> digits;
-  const auto last = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  emit({"* ", std::string_view(digits.data(), last), " FETCH ", attributes, end});
+  say({response, "\r\n"});
 }
 
 void ClientWriter::untagged_fetch(uint32_t number, std::string_view attributes) {
-  if (inside_) {
-    deferred_ += fmt::format("* {} FETCH {}\r\n", number, attributes);
-    return;
-  }
-  emit_fetch(number, attributes, "\r\n");
+  say({Beginning() << "* " << number << " FETCH ", attributes, "\r\n"});
+}
+
+void ClientWriter::untagged_flags(uint32_t number, uint32_t uid, std::string_view flags) {
+  Beginning beginning;
+  beginning << "* " << number << " FETCH (";
+  if (uid != 0) beginning << "UID " << uid << " ";
+  say({beginning << "FLAGS ", flags, ")\r\n"});
 }
 
 void ClientWriter::begin_fetch(uint32_t number, std::string_view attributes,
                                const backend::LiteralStart& literal) {
   overflowed_ = overflowed_ || held_;
   flush_passed();
-  emit_fetch(number, attributes, announce(literal));
+  emit({Beginning() << "* " << number << " FETCH ", attributes, announce(literal)});
   inside_ = true;
 }
 

@@ -33,6 +33,8 @@ class ClientWriter {
   void go_ahead(std::string_view text);
   // A response as a backend wrote it, without its line end.
   void pass_line(std::string_view line);
+  // "* number FETCH (UID uid FLAGS flags)"; `uid` 0 is not said.
+  void untagged_flags(uint32_t number, uint32_t uid, std::string_view flags);
   // "* number FETCH attributes", and with a literal behind them: then as behind pass_start().
   void untagged_fetch(uint32_t number, std::string_view attributes);
   void begin_fetch(uint32_t number, std::string_view attributes, const backend::LiteralStart& literal);
@@ -76,12 +78,13 @@ class ClientWriter {
 
  private:
   void line(std::string_view prefix, std::string_view text);
+  // A whole line: behind the response that is being passed on.
+  void say(std::initializer_list<std::string_view> pieces);
   void emit(std::initializer_list<std::string_view> pieces);
   void put_by(std::string_view octets);
   void pass(std::string_view octets);
   void flush_passed();
   void give_up_backlog(const std::string& why);
-  void emit_fetch(uint32_t number, std::string_view attributes, std::string_view end);
   static std::string announce(const backend::LiteralStart& literal);
 
   net::Stream* stream_ = nullptr;

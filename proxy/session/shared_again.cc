@@ -129,10 +129,7 @@ SequenceSet SharedSession::not_delivered(const Relayed& relayed) const {
   for (const auto range : uids.ranges()) {
     for (uint32_t number = table.first_from(range.first);
          number <= table.known() && table.uid(number) <= range.last; ++number) {
-      const uint32_t uid = table.uid(number);
-      const bool has = std::any_of(relayed.delivered.begin(), relayed.delivered.end(),
-                                   [&](const auto& one) { return one.first <= uid && uid <= one.last; });
-      if (has) {
+      if (relayed.delivered.contains(table.uid(number))) {
         end_run();
         continue;
       }
@@ -154,15 +151,9 @@ void SharedSession::note_delivered(uint32_t number) {
   if (oldest == in_flight_.end() || !oldest->verb_fetches() || !oldest->uids.contains(uid, table.last_uid()))
     return;
   // Others' changes of flags are told in between, without UIDs.
-  const bool as_asked = attributes_.has_more() || oldest->asks_flags_only;
+  const bool as_asked = attributes_.has_more() || oldest->only_flags;
   if (!as_asked || (oldest->wants_uid && attributes_.uid() == 0)) return;
-  auto& ranges = oldest->delivered;
-  const uint32_t before = number > 1 ? table.uid(number - 1) : 0;
-  if (!ranges.empty() && before != 0 && ranges.back().last == before) {
-    ranges.back().last = uid;
-  } else if (ranges.empty() || ranges.back().last != uid) {
-    ranges.push_back({uid, uid});
-  }
+  oldest->delivered.add(table, number);
 }
 
 }  // namespace imapmux::session

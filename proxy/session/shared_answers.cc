@@ -102,7 +102,7 @@ void SharedSession::on_text(std::string_view text, std::optional<LiteralStart> l
   if (literal) return;
   fetched(fetch_number_, attributes_.uid(), attributes_.has_flags() ? &attributes_.flags() : nullptr);
   if (std::exchange(flags_withheld_, false))
-    writer.untagged_fetch(view.to_view(fetch_number_), "(FLAGS " + attributes_.flags() + ")");
+    writer.untagged_flags(view.to_view(fetch_number_), 0, attributes_.flags());
   fetch_number_ = 0;
 }
 
@@ -375,7 +375,7 @@ void SharedSession::assume(const Relayed& relayed) {
   for (const uint32_t uid : relayed.told_uids) {
     const uint32_t number = table.number_of(uid);
     if (number == 0 || !relayed.uids.contains(uid, table.last_uid()) || !table.knows_flags(number)) continue;
-    client_.writer().untagged_fetch(view.to_view(number), "(FLAGS " + table.flags_text(number) + ")");
+    client_.writer().untagged_flags(view.to_view(number), 0, table.flags_text(number));
   }
 }
 

@@ -1,6 +1,5 @@
 // SharedSession: commands on messages, from the client's numbers to the backend's UIDs.
 #include <algorithm>
-#include <array>
 
 #include "session/shared_session.h"
 #include "wire/search_keys.h"
@@ -15,7 +14,6 @@ using wire::Verb;
 
 constexpr size_t kMostInFlight = 256;
 constexpr std::string_view kOutOfRange = "BAD There is no message of that number";
-constexpr std::string_view kAllGone = "NO [EXPUNGEISSUED] The messages are gone";
 
 bool is_fetch(Verb verb) {
   return verb == Verb::kFetch || verb == Verb::kUidFetch;
@@ -43,6 +41,7 @@ SharedSession::Relayed& SharedSession::new_relayed(const Entry& entry) {
   relayed.numbers = {};
   relayed.uids = {};
   relayed.wants_uid = relayed.renames_body = relayed.renames_body_text = relayed.renamed_from_0 = false;
+  relayed.wants_flags = relayed.only_flags = false;
   relayed.silent = relayed.echo_comes = false;
   relayed.extended = relayed.lost = relayed.again = relayed.completes_literal = false;
   relayed.answers.clear();
@@ -129,7 +128,13 @@ Task<> SharedSession::forward(const Entry& entry) {
   }
 
   Connection connection;
-  if (again_.empty() && mailbox_->attached() && mailbox_->connection().try_turn(*this)) {
+  const bool at_once = again_.empty() && mailbox_->attached() && mailbox_->connection().try_turn(*this);
+  if (!at_once && may_ask_together(relayed)) {
+    waited = true;
+    auto answered = co_await answered_together(relayed);
+    if (answered) co_return;
+  }
+  if (at_once) {
     connection = current_ = mailbox_->shared_connection();
     mailbox_->worked();
   } else {
@@ -301,8 +306,8 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   relayed.renames_body_text = items->renames_body_text;
   relayed.renamed_from_0 = items->renamed_from_0;
   relayed.rest.assign(" ").append(items->items);
-  constexpr std::array<std::string_view, 4> kFlagsOnly = {"(FLAGS)", "(UID)", "(UID FLAGS)", "(FLAGS UID)"};
-  relayed.asks_flags_only = std::find(kFlagsOnly.begin(), kFlagsOnly.end(), items->items) != kFlagsOnly.end();
+  relayed.wants_flags = items->flags;
+  relayed.only_flags = items->only_flags;
   constexpr std::string_view kVerb = "UID FETCH ";
   std::string text;
   text.reserve(kVerb.size() + set.text.size() + relayed.rest.size());

@@ -497,7 +497,7 @@ void SharedSession::tell_flags() {
   for (const uint32_t number : numbers_) {
     const uint32_t mine = view.to_view(number);
     if (mine > view.count() || was_told_flags(number)) continue;
-    client_.writer().untagged(std::to_string(mine) + " FETCH (FLAGS " + table.flags_text(number) + ")");
+    client_.writer().untagged_flags(mine, 0, table.flags_text(number));
     told_flags_of(table.uid(number));
   }
   view.told_flags(table.changes());

@@ -6,8 +6,9 @@
 // thread.
 //
 // shared_session.cc: the conversation, what the client is told and when. shared_messages.cc: commands on
-// messages. shared_answers.cc: what the backend answers to them. shared_mailboxes.cc: commands on mailboxes.
-// shared_append.cc, shared_idle.cc. shared_again.cc, shared_half_literal.cc: lost connections.
+// messages. shared_answers.cc: what the backend answers to them. shared_flags.cc: what the table does.
+// shared_mailboxes.cc: commands on mailboxes. shared_append.cc, shared_idle.cc. shared_again.cc,
+// shared_half_literal.cc: lost connections.
 #pragma once
 
 #include <list>
@@ -66,13 +67,14 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool renames_body = false;
     bool renames_body_text = false;
     bool renamed_from_0 = false;
-    bool asks_flags_only = false;  // or UID
+    bool wants_flags = false;
+    bool only_flags = false;  // and UID
     // For when its connection is lost in the middle: it runs again, once.
     bool lost = false;
     bool again = false;
     bool completes_literal = false;  // of one message, before the others
     std::string rest;                // what goes out behind the UIDs; of SEARCH, SORT and THREAD all of it
-    std::vector<wire::SequenceSet::Range> delivered;  // of FETCH: UIDs whose response the client has
+    mailbox::MessageRuns delivered;  // of FETCH: whose response the client has
     // STORE
     wire::FlagOperation operation = wire::FlagOperation::kReplace;
     mailbox::FlagSet flags;
@@ -113,6 +115,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
 
   static constexpr std::string_view kCantGoOn =
       "[UNAVAILABLE] The mail server has gone in the middle of a message";
+  static constexpr std::string_view kAllGone = "NO [EXPUNGEISSUED] The messages are gone";
   static constexpr std::string_view kReadOnly = "NO [READ-ONLY] The mailbox is open read-only";
 
   // An answer of the proxy, "NO [CODE] text", as a backend's reply.
@@ -186,6 +189,14 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Relayed& new_relayed(const Entry& entry);
   void ask_silently_if_alone(Prepared& prepared, Relayed& relayed) const;
   void drop(Relayed& relayed);
+
+  // shared_flags.cc
+  bool may_ask_together(const Relayed& relayed) const;
+  async::Task<bool> answered_together(Relayed& relayed);
+  void answer_relayed(Relayed& relayed, backend::TaggedReply reply);
+  async::Task<> show_flags(Relayed& relayed, std::shared_ptr<const mailbox::MessageRuns> told);
+  void show_flags_of(const Relayed& relayed, uint32_t number);
+  async::Task<> give_way();
 
   // shared_again.cc
   void begin_again();

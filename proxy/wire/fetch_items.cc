@@ -175,6 +175,8 @@ std::optional<FetchItems> parse_fetch_items(std::string_view text, Seen seen) {
   FetchItems found;
   found.uid = asks_for(*asked, "UID");
   found.flags = asks_for(*asked, "FLAGS");
+  found.only_flags =
+      std::ranges::all_of(*asked, [](const Item& item) { return item.is("FLAGS") || item.is("UID"); });
   if (seen == Seen::kNever) {
     found.renames_body = asks_for(*asked, "RFC822");
     found.renames_body_text = asks_for(*asked, "RFC822.TEXT");

@@ -26,6 +26,7 @@ struct FetchItems {
   std::string items;          // behind the set: a list in parentheses, e.g. "(BODY.PEEK[] FLAGS)"
   bool uid = false;           // the client asked for UID (the caller also sets it for UID FETCH)
   bool flags = false;         // the client asked for FLAGS
+  bool only_flags = false;    // for nothing but FLAGS and UID
   bool sets_seen = false;     // as sent, it sets \Seen; FLAGS has been added to `items` if it was not there
   bool renames_body = false;  // RFC822 was asked for as BODY.PEEK[]: the answer must be named back
   bool renames_body_text = false;  // RFC822.TEXT was asked for as BODY.PEEK[TEXT]

@@ -1,5 +1,6 @@
 // SessionAudit: whether a command came to its proper end.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -180,8 +181,23 @@ Problem SessionAudit::check_fetch(const Running& running) const {
     const auto* mail = mail_of(message);
     if (mail && mail->alive() && !running.answered.contains(message.id) && surely_means(running, message))
       return fmt::format("nothing came for UID {}, or not all of it", mail->uid());
+    if (auto problem = check_flags(running, message)) return problem;
   }
   return std::nullopt;
+}
+
+// Flags that are told for the asking are no older than the question.
+Problem SessionAudit::check_flags(const Running& running, const Running::Addressed& message) const {
+  const auto& items = running.command->items;
+  const auto* mail = mail_of(message);
+  const uint32_t number = open_->picture.number_of(message.id);
+  const bool asked = std::ranges::find(items, "FLAGS") != items.end();
+  if (!asked || !mail || !mail->alive() || number == 0) return std::nullopt;
+  const auto& known = open_->picture.messages()[number - 1].flags;
+  const bool old = known && mail->flags_changed() < *running.delivered && *known != mail->message.flags;
+  if (!old || !running.answered.contains(message.id)) return std::nullopt;
+  return fmt::format("UID {} had other flags than ({}) before it was asked for them", mail->uid(),
+                     fmt::join(*known, " "));
 }
 
 Problem SessionAudit::check_store(const Running& running) {

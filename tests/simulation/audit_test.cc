@@ -127,6 +127,23 @@ TEST_F(Audit, GoodSessionIsFine) {
   expect_fine();
 }
 
+TEST_F(Audit, FlagsThatAreOlderThanTheQuestion) {
+  opens();
+  knows_all();
+  outside = true;
+  set_flags(2, {"\\Seen"});
+  auto tag = fetches("1:3", {"FLAGS"});
+  for (const auto* told : {"1 FETCH (FLAGS ())", "2 FETCH (FLAGS (\\Seen))", "3 FETCH (FLAGS ())"})
+    says("* " + std::string(told));
+  says(tag + " OK done");
+  expect_fine();
+  set_flags(2, {"\\Flagged"});
+  tag = fetches("2", {"FLAGS"});
+  says("* 2 FETCH (FLAGS (\\Seen))");
+  says(tag + " OK done");
+  expect_failure("had other flags");
+}
+
 TEST_F(Audit, ExpungeWhileFetchRuns) {
   opens();
   fetches("1", {"FLAGS"});

@@ -271,9 +271,10 @@ CommandPtr Script::fetch(const Knowledge& known, bool uid) {
   };
   static const std::vector<Items> kItems = {
       {"(UID FLAGS)", {"UID", "FLAGS"}},
-      {"(FLAGS UID RFC822.SIZE)", {"UID", "FLAGS", "RFC822.SIZE"}},
       {"FLAGS", {"FLAGS"}},
       {"UID", {"UID"}},
+      {"(flags)", {"FLAGS"}},
+      {"(FLAGS UID RFC822.SIZE)", {"UID", "FLAGS", "RFC822.SIZE"}},
       {"BODY.PEEK[]", {"BODY[]"}},
       {"(UID BODY.PEEK[])", {"UID", "BODY[]"}},
       {"BODY[]", {"BODY[]"}, true},
@@ -288,7 +289,9 @@ CommandPtr Script::fetch(const Knowledge& known, bool uid) {
       {"ALL", {"FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"}},
       {"(ENVELOPE BODYSTRUCTURE)", {"ENVELOPE", "BODYSTRUCTURE"}},
   };
-  const auto& items = random_.pick(kItems);
+  // Clients that ask for flags alone ask together.
+  const bool polls = random_.percent(30);
+  const auto& items = polls ? kItems[random_.below(4)] : random_.pick(kItems);
   auto command = with_set(uid ? Verb::kUidFetch : Verb::kFetch, set_of(known, uid));
   command.items = items.answered;
   command.sets_seen = items.sets_seen;

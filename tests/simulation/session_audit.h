@@ -107,6 +107,7 @@ class SessionAudit final : public LinkTap {
   bool was_answered_without_backend(const Running& running);
   Problem check_refusal(const Running& running, const Reply& reply) const;
   Problem check_fetch(const Running& running) const;
+  Problem check_flags(const Running& running, const Running::Addressed& message) const;
   Problem check_store(const Running& running);
   Problem check_search(const Running& running) const;
   Problem check_copy(const Running& running, const Reply& reply);

@@ -4,6 +4,7 @@ import conversation
 
 PIPELINED = 100  # commands in one packet
 FEW = 5          # likewise, of many clients
+SOME = 8         # clients
 CROWD = 20       # many clients
 
 
@@ -90,6 +91,16 @@ def listing(session, times):
         session.client.command(b"UID FETCH 1:* (FLAGS)")
 
 
+def listing_at_once(session, times):
+    """All clients of one user ask before the first one is answered."""
+    crowd = session.gather([b"alice"] * SOME)
+    for _ in range(times // SOME):
+        for client in crowd:
+            client.post([b"UID FETCH 1:* (FLAGS)"])
+            session.world.proxy.settle()
+        session.world.turn_until(lambda: all([client.answered() for client in crowd]))
+
+
 def mebibyte(session, times):
     session.client.command(b"FETCH 7 BODY.PEEK[]<0.%d>" % (times << 20))
 
@@ -143,6 +154,7 @@ NOOP_AT_ONCE = Work("NOOP, 20 clients at once", noop_at_once, 50 * CROWD * FEW, 
 FETCH = Work("FETCH, 1 KiB", fetch, 50, 10)
 FETCH_PIPELINED = Work("FETCH, 1 KiB, pipelined", fetch_pipelined, PIPELINED, PIPELINED)
 LISTING = Work("FLAGS of 1,000 messages", listing, 2, 1)
+LISTING_AT_ONCE = Work("FLAGS of 1,000 messages, at once", listing_at_once, SOME, SOME)
 STORE = Work("UID STORE", store, 50, 10)
 SELECT = Work("SELECT, open, 1,000 messages", select, 5, 2)
 SELECT_NEW = Work("SELECT, not open, 1,000 messages", select_new, 2, 1)
@@ -163,6 +175,7 @@ SHARED = RELAYED + [STORE, SELECT, SELECT_NEW]
 SETTINGS = [
     Setting("shared", "shared", SHARED + [LOGIN_WARM]),
     Setting("shared, 20 clients", "shared", [TELL]),
+    Setting("shared, 8 clients", "shared", [LISTING_AT_ONCE]),
     Setting("exclusive", "exclusive", SHARED),
     Setting("shared, TLS", "shared", [LOGIN_WARM, NOOP, FETCH, LISTING, MEBIBYTE], tls=True),
     Setting("unrestricted, TLS", "unrestricted", [LOGIN, NOOP, FETCH, LISTING, MEBIBYTE], tls=True),

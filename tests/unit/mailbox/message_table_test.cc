@@ -66,6 +66,9 @@ TEST(MessageTable, AMessageIsKnownWhenItsUidAndThoseBeforeItAre) {
   EXPECT_EQ(table.number_of(30), 3U);
   EXPECT_EQ(table.first_from(11), 2U);
   EXPECT_EQ(table.first_from(31), 4U);
+  EXPECT_EQ(table.first_behind(9), 1U);
+  EXPECT_EQ(table.first_behind(10), 2U);
+  EXPECT_EQ(table.first_behind(4'294'967'295), 4U);
 }
 
 TEST(MessageTable, ContradictionsAreNotBelieved) {

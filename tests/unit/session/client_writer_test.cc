@@ -27,6 +27,18 @@ TEST_F(ClientWriterTest, LinesAreWrittenAsTheyCome) {
             "* OK hello\r\n+ idling\r\n* 1 FETCH (BODY[] {3}\r\nabc)\r\na1 BAD [CODE] text\r\n");
 }
 
+TEST_F(ClientWriterTest, FlagsAreToldWithAndWithoutUid) {
+  writer.untagged_flags(4'294'967'295, 4'294'967'295, "(\\Seen)");
+  writer.untagged_flags(1, 0, "()");
+  EXPECT_EQ(peer.take_written(),
+            "* 4294967295 FETCH (UID 4294967295 FLAGS (\\Seen))\r\n* 1 FETCH (FLAGS ())\r\n");
+  writer.begin_fetch(1, "(BODY[] ", LiteralStart{3, false});
+  writer.untagged_flags(2, 0, "()");
+  writer.pass_literal("abc");
+  writer.pass_text(")", nullptr);
+  EXPECT_EQ(peer.take_written(), "* 1 FETCH (BODY[] {3}\r\nabc)\r\n* 2 FETCH (FLAGS ())\r\n");
+}
+
 TEST_F(ClientWriterTest, ABackendsAnswerGoesOutUnderTheClientsTag) {
   writer.tagged("a1",
                 {.status = ResponseName::kOk, .code = "COPYUID", .code_arguments = "1 2 3", .text = "done"});

@@ -35,6 +35,18 @@ TEST(FetchItems, ReadsListsAndSingleItems) {
   EXPECT_EQ(parsed("(FLAGS UID"), "nothing");
 }
 
+TEST(FetchItems, KnowsWhatTheTableOfAMailboxCanTell) {
+  const auto only_flags = [](std::string_view text) {
+    return parse_fetch_items(text, Seen::kAsAsked)->only_flags;
+  };
+  EXPECT_TRUE(only_flags("flags"));
+  EXPECT_TRUE(only_flags("(UID Flags)"));
+  EXPECT_TRUE(only_flags("(UID)"));
+  EXPECT_FALSE(only_flags("(FLAGS RFC822.SIZE)"));
+  EXPECT_FALSE(only_flags("(FLAGS BODY.PEEK[])"));
+  EXPECT_FALSE(only_flags("FAST"));
+}
+
 TEST(FetchItems, ExpandsMacros) {
   EXPECT_EQ(parsed("ALL"), "(FLAGS INTERNALDATE RFC822.SIZE ENVELOPE) flags");
   EXPECT_EQ(parsed("fast"), "(FLAGS INTERNALDATE RFC822.SIZE) flags");
