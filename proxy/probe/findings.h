@@ -77,7 +77,6 @@ struct Findings {
   backend::Capabilities before_login;
   backend::Capabilities after_login;
   std::string mailbox;  // the one it worked in
-  char delimiter = 0;   // 0: none
   std::vector<std::string> shared_namespaces;
 
   LimitKind limit = LimitKind::kUnknown;

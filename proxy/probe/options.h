@@ -18,9 +18,10 @@ struct Options {
   std::string ca;           // PEM file; empty: the system's
   std::string server_name;  // for SNI and verification; empty: the host's name
   config::TlsVersion min_protocol = config::TlsVersion::kTls12;
-  std::string ciphers;             // OpenSSL's syntax; empty: its default
-  base::Millis timeout{30'000};    // for each answer
-  uint32_t most_connections = 20;  // that the limit is looked for with
+  std::string ciphers;           // OpenSSL's syntax; empty: its default
+  base::Millis timeout{30'000};  // for each answer
+  // One more than Courier's MAXPERIP, the largest of the usual limits.
+  uint32_t most_connections = 21;
 };
 
 }  // namespace imapmux::probe

@@ -23,7 +23,8 @@ std::string why_not(const Opening& opening, const Options& options) {
     case Verdict::kOpen:
       break;
     case Verdict::kUnreachable:
-      return server + " can't be reached: " + opening.text;
+      return "no session with " + server + ": " + opening.text +
+             (opening.text.starts_with("TLS") ? " (see --ca, --tls-verify, --min-protocol, --ciphers)" : "");
     case Verdict::kTurnedAway:
       return server + " turned the connection away: " + opening.text;
     case Verdict::kCutAtLogin:
@@ -117,18 +118,19 @@ Task<> Probe::Work::end() {
   try {
     co_await clean_up();
   } catch (const std::exception& error) {
-    outcome_.left_behind = mailbox_.name() + ": " + error.what();
+    outcome_.left_behind = mailbox_.may_exist() + ": " + error.what();
   }
   loop_.stop();
 }
 
 Task<> Probe::Work::clean_up() {
-  for (int tries = 0; mailbox_.may_exist() && tries < kTries; ++tries) {
+  for (int tries = 0; !mailbox_.may_exist().empty() && tries < kTries; ++tries) {
     if (tries > 0) co_await async::sleep_for(kBetweenTries);
     auto session = co_await sessions_.any();
     std::string why = sessions_.why_none();
     if (session) why = co_await mailbox_.remove(*session);
-    outcome_.left_behind = mailbox_.may_exist() ? mailbox_.name() + ": " + why : "";
+    const auto left = mailbox_.may_exist();
+    outcome_.left_behind = left.empty() ? "" : left + ": " + why;
   }
   co_await sessions_.close_all();
 }

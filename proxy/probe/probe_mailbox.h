@@ -45,7 +45,8 @@ class ProbeMailbox {
   const Namespaces& namespaces() const { return namespaces_; }
   // What stands in the message with this number since refill(), and in no other one.
   const std::string& token(uint32_t number) const { return tokens_.at(number - 1); }
-  bool may_exist() const { return !may_exist_.empty(); }
+  // What remove() still has to delete; empty: nothing.
+  std::string may_exist() const { return may_exist_.empty() ? "" : may_exist_.back(); }
 
  private:
   async::Task<> remove_left_overs(Session& session, std::vector<std::string>& notes);

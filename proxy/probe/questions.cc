@@ -43,10 +43,10 @@ Task<> Questions::ask_all(std::string user, uint32_t most_connections, Progress 
 
 Task<> Questions::put(std::string_view key, std::string_view question, Task<Words> (Questions::*ask)()) {
   if (progress_) progress_(question);
-  const size_t mark = transcript_.mark();
+  evidence_from_ = transcript_.mark();
   auto words = co_await (this->*ask)();
   findings_.rows.push_back(
-      {std::string(key), std::string(question), std::move(words), transcript_.since(mark)});
+      {std::string(key), std::string(question), std::move(words), transcript_.since(evidence_from_)});
 }
 
 Task<Session*> Questions::alone(Words& trouble) {
@@ -57,6 +57,7 @@ Task<Session*> Questions::alone(Words& trouble) {
     co_return nullptr;
   }
   auto refilled = co_await mailbox_.refill(*session);
+  evidence_from_ = transcript_.mark();
   if (refilled.empty()) co_return session;
   trouble = "not found out: the mailbox could not be filled: " + refilled;
   co_return nullptr;
@@ -75,6 +76,7 @@ Task<Questions::Pair> Questions::pair() {
     co_return out;
   }
   auto refilled = co_await mailbox_.refill(*out.a);
+  evidence_from_ = transcript_.mark();
   if (!refilled.empty()) out.trouble = "not found out: the mailbox could not be filled: " + refilled;
   co_return out;
 }
@@ -101,46 +103,60 @@ Task<Questions::Words> Questions::connection_limit() {
   co_return fmt::format("{}; one more is turned away before its login: {}", count, last.text);
 }
 
-Task<Questions::Numbers> Questions::numbers(Session& session) {
+Task<Questions::Numbers> Questions::numbers(Session* session) {
   Numbers out;
-  auto opened = co_await session.open("SELECT", mailbox_.name());
-  if (!opened.ok()) {
-    out.trouble = opened.text();
+  if (!session) {
+    out.trouble = sessions_.why_none();
     co_return out;
   }
+  auto opened = co_await session->open("SELECT", mailbox_.name());
+  if (!opened.ok()) out.trouble = opened.text();
   out.validity = opened.code_number("UIDVALIDITY").value_or(0);
   out.next = opened.code_number("UIDNEXT").value_or(0);
+  out.last = co_await last_uid(*session);
   co_return out;
 }
 
-// RFC 3501, 2.3.1.1: a UID must never be given again. Servers that keep no count take the UID of the last
-// message, which is another one once that has been expunged.
+// RFC 3501, 2.3.1.1: a UID must never be given again. Servers that keep no count go by the last message,
+// which is another one once that has been expunged.
 Task<Questions::Words> Questions::uid_next() {
   Words trouble;
   auto session = co_await alone(trouble);
   if (!session) co_return trouble;
-  auto before = co_await numbers(*session);
-  if (before.trouble.empty() && before.next == 0) co_return "SELECT does not tell it: taken as unreliable";
+  auto before = co_await numbers(session);
   co_await session->ask(fmt::format("STORE {} +FLAGS.SILENT (\\Deleted)", ProbeMailbox::kMessages));
   co_await session->ask("EXPUNGE");
   co_await session->leave();
-  auto again = co_await numbers(*session);
+  auto again = co_await numbers(session);
   co_await sessions_.close(Who::kA);
   session = co_await sessions_.ready(Who::kA);
-  if (!session) co_return "not found out: " + sessions_.why_none();
-  auto later = co_await numbers(*session);
+  if (session) co_await mailbox_.append(*session);
+  auto later = co_await numbers(session);
+  co_return judge_uids(before, again, later);
+}
+
+Questions::Words Questions::judge_uids(const Numbers& before, const Numbers& again, const Numbers& later) {
   for (const auto* seen : {&before, &again, &later})
-    if (!seen->trouble.empty()) co_return "not found out: " + seen->trouble;
+    if (!seen->trouble.empty()) return "not found out: " + seen->trouble;
+  if (before.last == 0 || later.last == 0) return "not found out: FETCH does not tell UIDs";
+  auto& verdict = findings_.uid_next;
   if (again.validity != before.validity || later.validity != before.validity) {
-    findings_.uid_next = UidNext::kValidityChanges;
-    co_return "UIDVALIDITY is another one when the mailbox is opened again";
+    verdict = UidNext::kValidityChanges;
+    return "UIDVALIDITY is another one when the mailbox is opened again";
   }
-  const auto least = std::min(again.next, later.next);
-  findings_.uid_next = least >= before.next ? UidNext::kSticky : UidNext::kGoesBack;
-  co_return findings_.uid_next == UidNext::kSticky
-      ? fmt::format("sticky: still {} when the last message is expunged", least)
-      : fmt::format("goes back when the last message is expunged, from {} to {}: UIDs are given again",
-                    before.next, least);
+  if (later.last <= before.last) {
+    verdict = UidNext::kGoesBack;
+    return fmt::format("UIDs are given again: message {} was expunged, and the next one is {}", before.last,
+                       later.last);
+  }
+  if (again.next < before.next || later.next < before.next) {
+    verdict = UidNext::kGoesBack;
+    return fmt::format("goes back when the last message is expunged: from {} to {}", before.next,
+                       std::min(again.next, later.next));
+  }
+  verdict = UidNext::kSticky;
+  return before.next == 0 ? "sticky: no UID is given again; but SELECT does not tell it"
+                          : "sticky: the UID of an expunged message is not given again";
 }
 
 // A refused login may count as a failure: it is tried once.

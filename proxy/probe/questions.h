@@ -41,7 +41,8 @@ class Questions {
   struct Numbers {
     std::string trouble;
     uint32_t validity = 0;
-    uint32_t next = 0;
+    uint32_t next = 0;  // 0: SELECT does not tell it
+    uint32_t last = 0;  // the UID of the last message
   };
 
   async::Task<> put(std::string_view key, std::string_view question, async::Task<Words> (Questions::*ask)());
@@ -50,7 +51,8 @@ class Questions {
   async::Task<Words> connection_limit();
   async::Task<Words> uid_next();
   async::Task<Words> name_case();
-  async::Task<Numbers> numbers(Session& session);
+  async::Task<Numbers> numbers(Session* session);
+  Words judge_uids(const Numbers& before, const Numbers& again, const Numbers& later);
   async::Task<Pair> pair();
   async::Task<Session*> alone(Words& trouble);
   async::Task<Words> same_user(Session& session);
@@ -62,9 +64,6 @@ class Questions {
   async::Task<Words> changes_seen();
   async::Task<Opened> open_beside(Session& a, Session& b, std::string first, std::string second);
   async::Task<Sight> look(Session& writer, Session& reader);
-  async::Task<Told> flags_told(Session& writer, Session& reader);
-  async::Task<Told> expunge_told(Session& writer, Session& reader, FetchOfExpunged* fetched);
-  async::Task<FetchOfExpunged> fetch_expunged(Session& reader);
 
   // status_questions.cc
   async::Task<Words> status_of_other();
@@ -81,6 +80,7 @@ class Questions {
   Progress progress_;
   std::string user_;
   uint32_t most_connections_ = 0;
+  size_t evidence_from_ = 0;  // behind the preparations
 };
 
 }  // namespace imapmux::probe

@@ -14,7 +14,7 @@ namespace imapmux::probe {
 namespace {
 
 constexpr size_t kWidth = 110;
-constexpr size_t kAnswerAt = 30;
+constexpr size_t kAnswerAt = 31;
 
 // A server's text is data: nothing in it may move the cursor of a terminal.
 std::string printable(std::string_view text) {
@@ -80,16 +80,16 @@ std::vector<std::string> notes(const Findings& findings) {
         "The server lets the user have one connection (or others are in use elsewhere), so nothing could be "
         "found "
         "out that takes two: the section below assumes the worst.");
-  if (findings.name_case == NameCase::kMatters || findings.name_case == NameCase::kOtherUser)
-    out.emplace_back(
-        "imapmux takes names that differ only in case for one user: make sure that no two of your users do.");
   if (findings.limit == LimitKind::kConnection)
     out.emplace_back(
         "A limit before the login is one per address, or of the whole server, and to the server all users of "
         "imapmux come from one address: raise it there if you can.");
-  if (findings.limit == LimitKind::kLogin)
+  if (findings.limit != LimitKind::kLogin) return out;
+  out.emplace_back(
+      "Clients that do not come through imapmux count as well: leave them some of the connections.");
+  if (findings.name_case == NameCase::kSameUser)
     out.emplace_back(
-        "Clients that do not come through imapmux count as well: leave them some of the connections.");
+        "imapmux gives connections_per_user to each spelling of a name: have all clients of a user use one.");
   return out;
 }
 
@@ -125,7 +125,7 @@ std::string to_text(const Options& options, const Findings& findings, Detail det
   out += row("greeting", findings.greeting);
   out += row("extensions before login", names(findings.before_login));
   out += row("after login", difference(findings.before_login, findings.after_login));
-  out += row("mailbox of the probe", findings.mailbox + ", deleted again");
+  out += row("mailbox of the probe", findings.mailbox);
   for (const Row& found : findings.rows) {
     out += row(found.question, found.answer);
     if (detail == Detail::kDialogue) out += dialogue(found.evidence);

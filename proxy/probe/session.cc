@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "probe/tapped_stream.h"
+#include "wire/fetch_attributes.h"
 #include "wire/lexical.h"
 #include "wire/token_reader.h"
 #include "wire/writer.h"
@@ -99,6 +100,19 @@ Task<> Session::leave() {
 
 Task<> Session::close() {
   co_await connection_->close(kGoodbye);
+}
+
+Task<uint32_t> last_uid(Session& session) {
+  auto answer = co_await session.ask("FETCH 1:* (UID)");
+  uint32_t last = 0;
+  for (const Heard& heard : answer.heard) {
+    uint32_t uid = 0;
+    std::string flags;
+    bool has_flags = false;
+    if (heard.name == ResponseName::kFetch && wire::read_fetch(heard.arguments, uid, flags, has_flags))
+      last = std::max(last, uid);
+  }
+  co_return last;
 }
 
 void Session::on_untagged(const wire::Response& response, std::optional<backend::LiteralStart>) noexcept {

@@ -77,6 +77,9 @@ class Session final : private backend::ResponseObserver {
   std::unique_ptr<backend::BackendConnection> connection_;  // gone before the tap
 };
 
+// The highest UID in the mailbox that the session has open; 0: none, or it is not told.
+async::Task<uint32_t> last_uid(Session& session);
+
 // `name` as an argument of a command.
 std::string quoted(std::string_view name);
 

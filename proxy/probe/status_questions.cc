@@ -100,11 +100,14 @@ Task<Questions::Words> Questions::judge_own_status(Session& a, Answer answer, ui
     co_return verdict == Status::kFine ? "right"
                                        : "right, but the server takes it for a mistake of the client";
   }
+  const char* complaint = complains(answer) ? ", and the server takes it for a mistake of the client" : "";
   co_await a.ask("NOOP");
   auto again = co_await a.ask("STATUS " + quoted(mailbox_.name()) + kItems);
   verdict = again.status_number("MESSAGES") == before ? Status::kStale : Status::kStaleUntilNoop;
-  co_return verdict == Status::kStale ? "the numbers are those of the moment when the mailbox was opened"
-                                      : "the numbers are old until the next NOOP";
+  const std::string old = verdict == Status::kStale
+                              ? "the numbers are those of the moment when the mailbox was opened"
+                              : "the numbers are old until the next NOOP";
+  co_return old + complaint;
 }
 
 Task<Questions::Words> Questions::append() {

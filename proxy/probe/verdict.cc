@@ -105,9 +105,11 @@ std::optional<std::string> why_share(const Findings& findings, const Verdict& ve
   if (sight.expunged == FetchOfExpunged::kMadeUp)
     return "clients share sessions, and meet no message that is gone";
   if (sight.flags == Told::kNever) return "clients share sessions, and hear of flags";
-  const bool status_is_right =
-      findings.status_of_own == Status::kFine || findings.status_of_own == Status::kComplains;
-  if (!status_is_right || findings.status_of_other == Status::kStaleFlags)
+  // What the session has not been told is not in its numbers: that is Dovecot's way as well.
+  const auto own = findings.status_of_own;
+  const bool own_is_right =
+      own == Status::kFine || own == Status::kComplains || own == Status::kStaleUntilNoop;
+  if (!own_is_right || findings.status_of_other == Status::kStaleFlags)
     return "clients share sessions, and get right numbers of STATUS";
   return std::nullopt;
 }

@@ -4,19 +4,18 @@ namespace imapmux::probe {
 
 namespace {
 
-std::string when(std::string_view what, Told told) {
-  const std::string subject(what);
+std::string_view when(Told told) {
   switch (told) {
     case Told::kAtNoop:
-      return subject + " told with the next NOOP";
+      return "told with the next NOOP";
     case Told::kLater:
-      return subject + " told with a NOOP a second later";
+      return "told with a NOOP a second later";
     case Told::kNever:
-      return subject + " never told";
+      return "never told";
     case Told::kUnknown:
       break;
   }
-  return subject + " not found out";
+  return "not found out";
 }
 
 std::string_view of_expunged(FetchOfExpunged fetched) {
@@ -39,9 +38,9 @@ std::string_view of_expunged(FetchOfExpunged fetched) {
 
 std::string words(const Sight& sight) {
   if (!sight.lost.empty()) return "the session that looks on is cut off: " + sight.lost;
-  std::string out = when("it is", sight.expunge);
+  std::string out(when(sight.expunge));
   if (sight.expunge != Told::kNever) out += of_expunged(sight.expunged);
-  out += when("; changes of flags are", sight.flags);
+  out.append("; flags ").append(when(sight.flags));
   if (!sight.right_message) out += "; afterwards a UID gives another message, or none";
   return out;
 }
