@@ -1,16 +1,20 @@
 // The command line.
 #include <CLI/CLI.hpp>
 
+#include <array>
 #include <cstdlib>
 #include <iostream>
+#include <map>
 
 #include "admin/admin_server.h"
 #include "app/ask.h"
 #include "app/command_docs.h"
 #include "app/demo.h"
 #include "app/generate.h"
+#include "app/probe_command.h"
 #include "app/serve.h"
 #include "app/version.h"
+#include "config/choices.h"
 #include "demo/quirks_option.h"
 
 namespace {
@@ -47,6 +51,58 @@ int status(const AdminOptions& options) {
   return options.watch ? app::watch_status(to_ask(options), form) : app::print_status(to_ask(options), form);
 }
 
+template <class T, size_t n>
+std::map<std::string, T> to_map(const std::array<config::Choice<T>, n>& choices) {
+  std::map<std::string, T> out;
+  for (const auto& choice : choices) out.emplace(choice.name, choice.value);
+  return out;
+}
+
+void add_probe(CLI::App& program, app::ProbeOptions& options, int& result) {
+  auto* probe = program.add_subcommand(
+      "probe", "find out by real sessions what a server bears, and what to write into the configuration");
+  probe->add_option("server", options.server, "HOST or HOST:PORT; 143, or 993 with --tls implicit")
+      ->type_name("HOST")
+      ->required();
+  probe->add_option("--user", options.rest.user, "whom to log in as; a test account is best")
+      ->type_name("USER")
+      ->required();
+  probe
+      ->add_option("--password-file", options.password_file, "a file with the password; - for standard input")
+      ->type_name("FILE")
+      ->required();
+  probe
+      ->add_option(
+          "--tls", options.tls,
+          "auto: implicit on port 993, none on loopback, else starttls; none sends the password in the clear")
+      ->check(CLI::IsMember({"auto", "none", "starttls", "implicit"}))
+      ->capture_default_str();
+  probe->add_option("--tls-verify", options.rest.tls_verify, "full, ca or none: as in the configuration")
+      ->transform(CLI::CheckedTransformer(to_map(config::kTlsVerifyChoices)));
+  probe->add_option("--ca", options.rest.ca, "PEM file with the authorities to trust")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile);
+  probe->add_option("--server-name", options.rest.server_name, "for SNI and the check of the certificate")
+      ->type_name("NAME");
+  probe->add_option("--min-protocol", options.rest.min_protocol, "TLSv1.0 to TLSv1.3, for old servers")
+      ->transform(CLI::CheckedTransformer(to_map(config::kTlsVersionChoices)));
+  probe->add_option("--ciphers", options.rest.ciphers, "in OpenSSL's syntax, for old servers")
+      ->type_name("LIST");
+  probe->add_option("--timeout", options.timeout_seconds, "how long an answer may take, in seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
+  probe
+      ->add_option("--connections", options.rest.most_connections,
+                   "how many at once are tried to find the limit")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  probe->add_flag("--verbose", options.verbose,
+                  "also shows the dialogue with the server, without the password");
+  probe->add_flag("--json", options.json, "as JSON, with the dialogue");
+  probe->callback([&options, &result] { result = app::run_probe(std::move(options)); });
+}
+
 int run(int argc, char** argv) {
   CLI::App program("imapmux: any number of mail clients in front of IMAP servers that can't take them",
                    "imapmux");
@@ -66,6 +122,9 @@ int run(int argc, char** argv) {
   check->add_option("--config", config, "the configuration file")->type_name("FILE")->required();
   check->add_option("--route", route_user, "also say where this user goes, and why")->type_name("USER");
   check->callback([&] { result = app::check(config, route_user); });
+
+  app::ProbeOptions probe_options;
+  add_probe(program, probe_options, result);
 
   AdminOptions admin_options;
   auto* status_command = program.add_subcommand("status", "show what a running proxy does");

@@ -79,7 +79,7 @@ std::optional<Enum> choose(const Value& value, const std::array<Choice<Enum>, kC
   }
   const auto suggestion = nearest(*text, candidates);
   const std::string hint = suggestion ? fmt::format("; did you mean {}?", *suggestion) : "";
-  value.error(fmt::format("must be one of {}, not {}{}", names, quoted(*text), hint));
+  value.error(fmt::format("must be one of {}, not {}{}", names, config::quoted(*text), hint));
   return std::nullopt;
 }
 
@@ -130,7 +130,7 @@ void read_list(const Value& value, std::string_view expected, Parse parse, std::
     if (parsed)
       out.push_back(std::move(*parsed));
     else
-      item.error(fmt::format("must be {}, not {}", expected, quoted(*text)));
+      item.error(fmt::format("must be {}, not {}", expected, config::quoted(*text)));
   }
 }
 

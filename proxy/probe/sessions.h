@@ -1,0 +1,46 @@
+// The two sessions that questions are asked with, A and B, opened (again) as they are needed, and the limit
+// that the server sets to their number.
+//
+// One per probe. Sessions that it hands out live until they are lost and asked for again, or closed here.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "probe/door.h"
+
+namespace imapmux::probe {
+
+enum class Who : uint8_t { kA, kB };
+
+class Sessions {
+ public:
+  Sessions(Door& door, std::string user) : door_(door), user_(std::move(user)) {}
+
+  // The first one: what became of it is all the caller's, but for the session, which stays here.
+  async::Task<Opening> begin();
+  // Opens more until there are `most`, or one is refused; closes all but A and B. The refusal's verdict, or
+  // kOpen; `open` is told how many were open at once.
+  async::Task<Opening> find_limit(uint32_t most, uint32_t& open);
+  // In no mailbox, and answering: opened again if need be. Null if there is none to be had; why_none() says
+  // why.
+  async::Task<Session*> ready(Who who);
+  const std::string& why_none() const { return why_none_; }
+  async::Task<> close(Who who);
+  async::Task<> close_all();
+  // The one that is open and usable as it is, else one newly opened, else null: for cleaning up.
+  async::Task<Session*> any();
+
+ private:
+  async::Task<std::unique_ptr<Session>> open_patiently(std::string name);
+  std::unique_ptr<Session>& at(Who who) { return sessions_[static_cast<size_t>(who)]; }
+
+  Door& door_;
+  const std::string user_;
+  std::array<std::unique_ptr<Session>, 2> sessions_;
+  std::string why_none_;
+};
+
+}  // namespace imapmux::probe
