@@ -1,5 +1,6 @@
 #include "admin/admin_server.h"
 
+#include <fcntl.h>
 #include <httplib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,6 +63,26 @@ class RequestThreads final : public httplib::TaskQueue {
   std::shared_ptr<RequestCount> count_;
 };
 
+// httplib opens its socket by itself, and shuts it down at its end, also for another process that shares it.
+class HttpServer final : public httplib::Server {
+ public:
+  void adopt(int fd) { svr_sock_ = fd; }
+  int descriptor() const { return svr_sock_; }
+  // In its place comes one that nobody can come to, so that requests under way are answered.
+  base::Descriptor let_go() {
+    base::Descriptor given(fcntl(svr_sock_, F_DUPFD_CLOEXEC, 0));
+    const base::Descriptor nobody(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr nowhere{};
+    nowhere.sa_family = AF_UNIX;
+    bind(nobody.get(), &nowhere, sizeof nowhere.sa_family);  // autobind, unix(7)
+    ::listen(nobody.get(), 1);
+    dup3(nobody.get(), svr_sock_, O_CLOEXEC);
+    return given;
+  }
+};
+
+// So that it does not wait in accept(), where the socket can't be exchanged.
+constexpr std::chrono::seconds kLookAgain{1};
 constexpr std::chrono::seconds kPatience{1};  // with requests that are being answered at the end
 constexpr uint32_t kSocketMode = 0660;
 
@@ -101,7 +122,7 @@ session::Detail detail_of(const httplib::Request& request) {
 }  // namespace
 
 struct AdminServer::Http {
-  httplib::Server server;
+  HttpServer server;
   std::shared_ptr<RequestCount> requests = std::make_shared<RequestCount>();
   Sources sources;
   base::Endpoint bind;
@@ -215,7 +236,8 @@ void AdminServer::Http::listen() {
   if (!bound) throw std::runtime_error("admin: can't bind " + bind.to_string());
 }
 
-AdminServer::AdminServer(const base::Endpoint& bind, Sources sources) : http_(std::make_shared<Http>()) {
+AdminServer::AdminServer(const base::Endpoint& bind, Sources sources, base::Descriptor inherited)
+    : http_(std::make_shared<Http>()) {
   http_->sources = std::move(sources);
   http_->bind = bind;
   auto& server = http_->server;
@@ -238,13 +260,27 @@ AdminServer::AdminServer(const base::Endpoint& bind, Sources sources) : http_(st
     const int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   });
+  server.set_idle_interval(kLookAgain);
   http_->serve();
-  http_->listen();
+  if (inherited) {
+    http_->port = bind.port;
+    server.adopt(inherited.release());
+  } else {
+    http_->listen();
+  }
   http_->thread = std::thread([http = http_.get()] { http->server.listen_after_bind(); });
   while (!server.is_running()) std::this_thread::yield();  // stop() before listen would be lost
 }
 
+// Whether all requests have been answered.
+bool AdminServer::wait_for_requests() const {
+  std::unique_lock lock(http_->requests->mutex);
+  return http_->requests->less.wait_for(lock, kPatience, [this] { return http_->requests->running == 0; });
+}
+
 AdminServer::~AdminServer() {
+  // Who came before another process took over gets an answer: stopping closes what has not asked yet.
+  if (let_go_) wait_for_requests();
   http_->server.stop();
   http_->thread.join();
   {
@@ -252,10 +288,16 @@ AdminServer::~AdminServer() {
     http_->ended = true;
   }
   kept_for_ever().push_back(http_);  // requests that are still being read refer to it
-  std::unique_lock lock(http_->requests->mutex);
-  const bool all_done =
-      http_->requests->less.wait_for(lock, kPatience, [this] { return http_->requests->running == 0; });
-  if (!all_done) some_are_left = true;
+  if (!wait_for_requests()) some_are_left = true;
+}
+
+int AdminServer::descriptor() const {
+  return http_->server.descriptor();
+}
+
+base::Descriptor AdminServer::let_go() {
+  let_go_ = true;
+  return http_->server.let_go();
 }
 
 bool AdminServer::requests_left() {

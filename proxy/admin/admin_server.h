@@ -12,16 +12,21 @@
 
 #include "admin/sources.h"
 #include "base/address.h"
+#include "base/descriptor.h"
 
 namespace imapmux::admin {
 
 class AdminServer {
  public:
-  // Listens at once. Throws std::runtime_error.
-  AdminServer(const base::Endpoint& bind, Sources sources);
+  // Listens at once. Throws std::runtime_error. `inherited`: a socket that listens there already, of a process
+  // that this one takes over from.
+  AdminServer(const base::Endpoint& bind, Sources sources, base::Descriptor inherited = {});
   ~AdminServer();
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
+  int descriptor() const;
+  // Another process listens there from now on, or this one again with what it gets.
+  base::Descriptor let_go();
   uint16_t port() const;  // 0 for a unix socket
   // Threads with slow requests of an endpoint that has ended are still there: whatever the process destroys
   // at its end, they may use.
@@ -29,7 +34,10 @@ class AdminServer {
 
  private:
   struct Http;
+  bool wait_for_requests() const;
+
   std::shared_ptr<Http> http_;
+  bool let_go_ = false;
 };
 
 }  // namespace imapmux::admin

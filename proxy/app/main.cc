@@ -112,10 +112,16 @@ int run(int argc, char** argv) {
   int result = 0;
 
   std::string config;
-  auto* serve =
-      program.add_subcommand("serve", "run the proxy in the foreground; SIGHUP reloads, SIGTERM ends");
+  auto* serve = program.add_subcommand(
+      "serve",
+      "run the proxy in the foreground; SIGHUP reloads, SIGUSR2 starts the program anew with --takeover, "
+      "SIGTERM ends");
   serve->add_option("--config", config, "the configuration file")->type_name("FILE")->required();
-  serve->callback([&] { result = app::serve(config); });
+  bool takeover = false;
+  serve->add_flag("--takeover", takeover,
+                  "take sockets and accounts over from the one that runs, if there is one (takeover.socket)");
+  serve->callback(
+      [&] { result = app::serve(config, takeover ? app::Start::kTakeover : app::Start::kAlone); });
 
   std::string route_user;
   auto* check = program.add_subcommand("check", "validate a configuration file");

@@ -2,11 +2,17 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <iostream>
+#include <optional>
 
+#include "app/notify.h"
 #include "app/reload_requests.h"
 #include "app/server.h"
+#include "app/successor.h"
+#include "app/takeover_donor.h"
 #include "app/tls_check.h"
 #include "app/version.h"
 #include "base/log.h"
@@ -21,7 +27,7 @@ namespace log = base::log;
 sigset_t handled_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) sigaddset(&set, signal);
   return set;
 }
 
@@ -31,6 +37,30 @@ int next_signal() {
   while (sigwait(&set, &signal) != 0) {
   }
   return signal;
+}
+
+// sd_notify(3): the time makes sure that it is about this reload.
+void notify_reloading() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  notify("RELOADING=1\nMONOTONIC_USEC=" +
+         std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(now).count()));
+}
+
+// Null: nobody runs, or it was not asked for.
+std::unique_ptr<TakeoverHeir> heir_of_whoever_runs(const config::Config& config, Start start) {
+  if (start == Start::kAlone) return nullptr;
+  const auto& socket = config.takeover.socket;
+  if (socket.empty()) throw std::runtime_error("--takeover needs takeover.socket in the configuration");
+  auto heir = TakeoverHeir::connect(socket);
+  if (!heir) log::info("take-over: nobody listens on {}; starting alone", socket);
+  return heir;
+}
+
+base::Descriptor meeting_point(const config::Config& config, TakeoverHeir* heir) {
+  base::Descriptor inherited;
+  if (heir) inherited = heir->meeting_point();
+  if (inherited || config.takeover.socket.empty()) return inherited;
+  return listen_for_takeover(config.takeover.socket);
 }
 
 // Whether it is in force.
@@ -43,8 +73,9 @@ bool reload(Server& server, const std::string& path) {
   }
   for (const auto& warning : loaded.warnings) log::warn("reload: {}", warning.to_string());
   try {
-    server.reload(loaded.config);
-    log::info("reload: {} is in force for new sessions", path);
+    const auto changes = server.reload(loaded.config);
+    log::info("reload: {} is in force for new sessions{}", path,
+              changes.made.empty() ? ", nothing has changed" : "");
     return true;
   } catch (const std::exception& error) {
     log::error("reload: {}: {}; nothing has changed", path, error.what());
@@ -60,6 +91,33 @@ void reload(Server& server, const std::string& path, ReloadRequests& requests) {
   ReloadRequests::tell(std::move(asked), {in_force, said.lines()});
 }
 
+void run(const config::ConfigPtr& config, const std::string& path, Start start) {
+  const auto requests = std::make_shared<ReloadRequests>();
+  const Successor successor(path);
+  auto heir = heir_of_whoever_runs(*config, start);
+  auto meet_at = meeting_point(*config, heir.get());
+  Server server(config, [requests] { return requests->ask(); }, std::move(heir));
+  server.start();
+  std::optional<TakeoverDonor> donor;
+  if (meet_at) donor.emplace(server, std::move(meet_at));
+  log::info("imapmux {} serves with {} workers", kVersion, config->workers);
+  notify("READY=1\nMAINPID=" + std::to_string(getpid()));
+  for (int signal = next_signal(); signal == SIGHUP || signal == SIGUSR2; signal = next_signal()) {
+    if (signal == SIGUSR2) {
+      successor.start();
+      continue;
+    }
+    notify_reloading();
+    reload(server, path, *requests);
+    notify("READY=1");
+  }
+  const bool goes_on_elsewhere = donor && donor->has_given();
+  if (!goes_on_elsewhere) notify("STOPPING=1");
+  log::info("shutting down");
+  requests->close();
+  server.stop();
+}
+
 }  // namespace
 
 void block_signals() {
@@ -68,11 +126,11 @@ void block_signals() {
 }
 
 void wait_for_end() {
-  while (next_signal() == SIGHUP) {
+  for (int signal = next_signal(); signal == SIGHUP || signal == SIGUSR2; signal = next_signal()) {
   }
 }
 
-int serve(const std::string& config_path) {
+int serve(const std::string& config_path, Start start) {
   block_signals();
   const auto loaded = load_and_check(config_path);
   for (const auto& problem : loaded.problems) std::cerr << problem.to_string() << "\n";
@@ -80,16 +138,8 @@ int serve(const std::string& config_path) {
   log::configure(loaded.config->log_level, loaded.config->log_format);
   for (const auto& warning : loaded.warnings) log::warn("{}", warning.to_string());
   raise_descriptor_limit();
-  const auto requests = std::make_shared<ReloadRequests>();
   try {
-    Server server(loaded.config, [requests] { return requests->ask(); });
-    server.start();
-    log::info("imapmux {} serves with {} workers", kVersion, loaded.config->workers);
-    for (int signal = next_signal(); signal == SIGHUP; signal = next_signal())
-      reload(server, config_path, *requests);
-    log::info("shutting down");
-    requests->close();
-    server.stop();
+    run(loaded.config, config_path, start);
   } catch (const std::exception& error) {
     log::error("{}", error.what());
     return 1;

@@ -33,18 +33,19 @@ struct Answers {
 
 }  // namespace
 
-void Server::open_admin(const config::Config& config, admin::Reload reload) {
-  if (!config.admin) return;
+void Server::open_admin() {
+  if (!started_with_->admin) return;
   admin_ = std::make_unique<admin::AdminServer>(
-      *config.admin, admin::Sources{
+      *started_with_->admin, admin::Sources{
                          .status = [this](session::Detail detail) { return snapshot(detail); },
                          .ready = [this] { return running_.load() && !draining_.load(); },
                          .token = [this] { return service()->config->admin_token.clone(); },
                          .metrics_token = [this] { return service()->config->admin_metrics_token.clone(); },
                          .kick = [this](const session::KickWish& wish) { return kick(wish); },
                          .drain = [this](const admin::DrainWish& wish) { return drain(wish); },
-                         .reload = std::move(reload),
-                     });
+                         .reload = reload_,
+                     },
+      std::move(admin_descriptor_));
 }
 
 // As many answers as come in time: a worker that is ending does not answer any more.

@@ -28,15 +28,18 @@ Worker::Worker(size_t index, size_t workers, session::Shared& shared, session::S
       deliver_(std::move(deliver)),
       tasks_(loop_),
       winding_down_(loop_),
-      shared_accounts_(*this) {}
+      shared_accounts_(*this),
+      entrances_(
+          loop_,
+          [this](const session::ServicePtr& in_force, const config::Listener& listener,
+                 std::unique_ptr<net::TcpStream> stream) { accept(in_force, listener, std::move(stream)); }),
+      handing_on_(*this, sessions_) {}
 
 Worker::~Worker() = default;
 
-void Worker::listen(const std::string& listener, int fd, net::SocketKind kind) {
+void Worker::listen(Entrance entrance) {
   net::EventLoop::Turn turn(loop_);
-  listeners_.push_back(std::make_unique<net::Listener>(
-      loop_, fd, kind, service_->config->limits.tcp_keepalive,
-      [this, listener](std::unique_ptr<net::TcpStream> stream) { accept(listener, std::move(stream)); }));
+  entrances_.open(std::move(entrance), service_);
 }
 
 void Worker::start() {
@@ -52,32 +55,32 @@ void Worker::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Worker::accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream) {
-  const auto* settings = service_->listener(listener);
-  auto place = session::ClientPlace::take(shared_.counters.clients, service_->config->limits.max_clients);
-  if (!settings || !place || stopping_) {
+void Worker::accept(const session::ServicePtr& service, const config::Listener& listener,
+                    std::unique_ptr<net::TcpStream> stream) {
+  auto place = session::ClientPlace::take(shared_.counters.clients, service->config->limits.max_clients);
+  if (!place || stopping_) {
     if (!place) {
       shared_.counters.clients_refused.fetch_add(1, std::memory_order_relaxed);
       refused_event.write({{"client", stream->peer().to_string()},
-                           {"listener", listener},
+                           {"listener", listener.name},
                            {"reason", "max_clients"},
-                           {"limit", service_->config->limits.max_clients}});
+                           {"limit", service->config->limits.max_clients}});
     }
     // Before a TLS handshake nothing can be said.
-    if (settings && settings->tls != config::ListenerTls::kImplicit)
-      stream->write("* BYE [UNAVAILABLE] Too many connections, try again later\r\n");
+    if (listener.tls != config::ListenerTls::kImplicit)
+      stream->write(stopping_ ? "* BYE [UNAVAILABLE] The proxy is shutting down\r\n"
+                              : "* BYE [UNAVAILABLE] Too many connections, try again later\r\n");
     return;
   }
   session::ClientPlaces places;
   places.total = std::move(place);
-  tasks_.spawn(serve(service_, listener, std::move(stream), std::move(places)));
+  tasks_.spawn(serve(service, &listener, std::move(stream), std::move(places)));
 }
 
-Task<> Worker::serve(session::ServicePtr service, std::string listener,
+Task<> Worker::serve(session::ServicePtr service, const config::Listener* listener,
                      std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places) {
   shared_.counters.sessions.fetch_add(1, std::memory_order_relaxed);
-  session::ClientSession session(*this, service, *service->listener(listener), std::move(stream),
-                                 std::move(places));
+  session::ClientSession session(*this, service, *listener, std::move(stream), std::move(places));
   co_await run(session);
 }
 
@@ -118,12 +121,47 @@ void Worker::accept_handed_over(std::unique_ptr<session::HandedOver> client) {
       [this, client = std::move(client)]() mutable { tasks_.spawn(serve_handed_over(std::move(client))); });
 }
 
-void Worker::set_service(session::ServicePtr service) {
-  loop_.post([this, service = std::move(service)]() mutable {
+void Worker::set_service(session::ServicePtr service, std::vector<Entrance> added) {
+  loop_.post([this, service = std::move(service), added = std::move(added)]() mutable {
     service_ = std::move(service);
     if (health_checks_) health_checks_->watch(service_->backends);
     shared_accounts_.use(service_->backends);
+    if (stopping_) return;
+    entrances_.use(service_);
+    for (auto& entrance : added) {
+      try {
+        entrances_.open(std::move(entrance), service_);
+      } catch (const std::runtime_error& error) {
+        base::log::error("reload: {}", error.what());
+      }
+    }
   });
+}
+
+std::future<void> Worker::hold(std::set<std::string> taken) {
+  auto done = std::make_shared<std::promise<void>>();
+  loop_.post([this, taken = std::move(taken), done] {
+    entrances_.hold(taken);
+    done->set_value();
+  });
+  return done->get_future();
+}
+
+void Worker::go_on() {
+  loop_.post([this] {
+    handing_on_.take_back();
+    if (!stopping_) entrances_.go_on();
+  });
+}
+
+void Worker::give_up(mailbox::AccountSet accounts, Millis grace, std::function<void()> done) {
+  loop_.post([this, accounts = std::move(accounts), grace, done = std::move(done)]() mutable {
+    handing_on_.give_up(std::move(accounts), grace, std::move(done));
+  });
+}
+
+void Worker::give_up_all(Millis time, Millis grace) {
+  loop_.post([this, time, grace] { handing_on_.give_up_all(time, grace); });
 }
 
 void Worker::collect(session::Detail detail, std::function<void(session::WorkerReport)> done) {
@@ -152,7 +190,7 @@ std::future<void> Worker::shut_down(Millis grace) {
   auto done = std::make_shared<std::promise<void>>();
   loop_.post([this, grace, done] {
     stopping_ = true;
-    listeners_.clear();
+    entrances_.close();
     sessions_.for_each([](session::ClientSession& session) { session.shut_down(); });
     winding_down_.spawn(wind_down(grace, done));
   });
@@ -162,6 +200,8 @@ std::future<void> Worker::shut_down(Millis grace) {
 Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done) {
   const auto deadline = loop_.now() + grace;
   if (health_checks_) co_await health_checks_->stop();
+  co_await handing_on_.stop();
+  co_await entrances_.finish();
   while (!sessions_.empty() && loop_.now() < deadline)
     co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
   sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });

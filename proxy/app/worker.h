@@ -7,12 +7,15 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "app/entrances.h"
+#include "app/handing_on.h"
 #include "backend/health_checks.h"
 #include "net/event_loop.h"
-#include "net/listener.h"
 #include "session/client_session.h"
 #include "session/snapshot.h"
 
@@ -26,19 +29,31 @@ class Worker final : private session::Host {
   Worker(size_t index, size_t workers, session::Shared& shared, session::ServicePtr service, Deliver deliver);
   ~Worker();
 
-  // Before start(). Takes over the descriptor.
-  void listen(const std::string& listener, int fd, net::SocketKind kind);
+  // Before start(). Throws std::runtime_error.
+  void listen(Entrance entrance);
   void start();
   void join();
 
   // Any thread from here on.
   void accept_handed_over(std::unique_ptr<session::HandedOver> client);
-  void set_service(session::ServicePtr service);
+  // `added`: sockets of listeners that are new. Those of listeners that are gone close when all are in who
+  // were on their way.
+  void set_service(session::ServicePtr service, std::vector<Entrance> added);
   // Stops accepting; sessions get `grace` to end, then they are cut off. Ready when the last one has ended;
   // the loop goes on, since other workers may still hand clients over.
   std::future<void> shut_down(base::Millis grace);
   // When all workers have shut down: ends the thread.
   void finish();
+  // Another process takes over. Nobody is accepted any more, from when this is ready until go_on(). Sockets
+  // that are not `taken` close.
+  std::future<void> hold(std::set<std::string> taken);
+  // It does not, after all: everything is as before.
+  void go_on();
+  // These accounts are the other process's from now on: their clients get `grace` to end what they have
+  // begun. `done` is called on this worker's thread when nothing of them is left here.
+  void give_up(mailbox::AccountSet accounts, base::Millis grace, std::function<void()> done);
+  // Gives up all accounts, one after the other, within `time`.
+  void give_up_all(base::Millis time, base::Millis grace);
   // Asks the worker what it does; `done` is called on the worker's thread.
   void collect(session::Detail detail, std::function<void(session::WorkerReport)> done);
   // Disconnects the clients that are meant; `done` gets their number, on the worker's thread.
@@ -52,6 +67,7 @@ class Worker final : private session::Host {
   void wipe_buffers() override { loop_.wipe_buffers(); }
   async::Task<std::unique_ptr<backend::BackendConnection>> connect(
       std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+  const session::ServicePtr& service() const override { return service_; }
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
   mailbox::SharedAccounts& shared_accounts() override { return shared_accounts_; }
@@ -63,9 +79,13 @@ class Worker final : private session::Host {
   std::unique_ptr<net::Stream> adopt(session::HandedOver& client) override;
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
+  bool has_given_up(std::string_view backend, std::string_view login_name) const override {
+    return handing_on_.has_given_up(backend, login_name);
+  }
 
-  void accept(const std::string& listener, std::unique_ptr<net::TcpStream> stream);
-  async::Task<> serve(session::ServicePtr service, std::string listener,
+  void accept(const session::ServicePtr& service, const config::Listener& listener,
+              std::unique_ptr<net::TcpStream> stream);
+  async::Task<> serve(session::ServicePtr service, const config::Listener* listener,
                       std::unique_ptr<net::TcpStream> stream, session::ClientPlaces places);
   async::Task<> close_for_good(session::Seat seat);
   async::Task<> serve_handed_over(std::unique_ptr<session::HandedOver> client);
@@ -85,7 +105,8 @@ class Worker final : private session::Host {
   mailbox::SharedAccounts shared_accounts_;
   base::IntrusiveList<session::ClientSession> sessions_;
   async::WaitList session_ended_;
-  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  Entrances entrances_;
+  HandingOn handing_on_;
   std::unique_ptr<backend::HealthChecks> health_checks_;  // the first worker's, for the whole process
   std::thread thread_;
   bool stopping_ = false;

@@ -62,12 +62,12 @@ std::shared_ptr<void> ConnectionLimit::make_room(std::shared_ptr<ConnectionLimit
 
 bool ConnectionLimit::is_shared() const {
   const std::lock_guard lock(mutex_);
-  return most_ != 0 && used_ > 1;
+  return most_ != 0 && used_ + theirs_ > 1;
 }
 
 bool ConnectionLimit::has_room() const {
   const std::lock_guard lock(mutex_);
-  return most_ == 0 || (used_ < most_ && waiters_.empty());
+  return is_free() && waiters_.empty();
 }
 
 bool ConnectionLimit::try_acquire() {
@@ -76,7 +76,7 @@ bool ConnectionLimit::try_acquire() {
 }
 
 bool ConnectionLimit::take_free() {
-  if (most_ != 0 && (used_ >= most_ || !waiters_.empty())) return false;
+  if (!is_free() || !waiters_.empty()) return false;
   ++used_;
   return true;
 }
@@ -106,13 +106,39 @@ void ConnectionLimit::release() {
 
 ConnectionLimit::Waiters ConnectionLimit::grant() {
   Waiters granted;
-  while (!waiters_.empty() && (most_ == 0 || used_ < most_)) {
+  while (!waiters_.empty() && is_free()) {
     granted.splice(granted.end(), waiters_, waiters_.begin());
     granted.back()->has_place = true;
     ++used_;
   }
   waiting_now_ = static_cast<uint32_t>(waiters_.size());
   return granted;
+}
+
+uint32_t ConnectionLimit::cap() {
+  const std::lock_guard lock(mutex_);
+  cap_ = used_;
+  return cap_;
+}
+
+void ConnectionLimit::lift_cap() {
+  Waiters granted;
+  {
+    const std::lock_guard lock(mutex_);
+    cap_ = kNoCap;
+    granted = grant();
+  }
+  for (const auto& waiter : granted) waiter->granted();
+}
+
+void ConnectionLimit::set_theirs(uint32_t theirs) {
+  Waiters granted;
+  {
+    const std::lock_guard lock(mutex_);
+    theirs_ = theirs;
+    granted = grant();
+  }
+  for (const auto& waiter : granted) waiter->granted();
 }
 
 uint32_t ConnectionLimit::in_use() const {
@@ -125,26 +151,26 @@ uint32_t ConnectionLimit::waiting() const {
   return static_cast<uint32_t>(waiters_.size());
 }
 
+std::shared_ptr<BackendServers::Server> KnownServers::get(const std::string& backend,
+                                                          const base::Endpoint& endpoint) {
+  std::erase_if(servers_, [](const auto& entry) { return entry.second.expired(); });
+  auto& entry = servers_[{backend, endpoint.to_string()}];
+  auto server = entry.lock();
+  if (!server) {
+    server = std::make_shared<BackendServers::Server>();
+    server->endpoint = endpoint;
+    entry = server;
+  }
+  return server;
+}
+
 std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, const config::Backend& backend,
-                                                     const BackendServers* previous) {
+                                                     KnownServers& known) {
   auto made = std::make_shared<BackendServers>();
   made->owner_ = std::move(config);
   made->backend_ = &backend;
   if (backend.tls != config::BackendTls::kNone) made->tls_ = net::ClientTls::make(tls_options(backend));
-  for (const auto& endpoint : backend.servers) {
-    std::shared_ptr<Server> server;
-    if (previous) {
-      const auto& old = previous->servers_;
-      const auto found =
-          std::find_if(old.begin(), old.end(), [&](const auto& s) { return s->endpoint == endpoint; });
-      if (found != old.end()) server = *found;
-    }
-    if (!server) {
-      server = std::make_shared<Server>();
-      server->endpoint = endpoint;
-    }
-    made->servers_.push_back(std::move(server));
-  }
+  for (const auto& endpoint : backend.servers) made->servers_.push_back(known.get(backend.name, endpoint));
   return made;
 }
 

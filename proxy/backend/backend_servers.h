@@ -1,11 +1,12 @@
 // The servers of one backend: which one a user goes to, which ones are down, how many connections each has.
 //
-// One per backend and configuration, shared by all workers; thread-safe. A reload makes a new one that
-// carries the servers' state over. Lives as long as a connection or session refers to it.
+// One per backend and configuration, shared by all workers; thread-safe. A reload makes a new one with the
+// same servers (KnownServers). Lives as long as a connection or session refers to it.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <list>
 #include <map>
 #include <memory>
@@ -60,6 +61,12 @@ class ConnectionLimit {
   void release();
   uint32_t in_use() const;
   uint32_t waiting() const;
+  // While another process takes over from this one: not more than there are now from here on; how many that
+  // is. What is closed is not replaced. Until lift_cap().
+  uint32_t cap();
+  void lift_cap();
+  // While this process takes over from another one: so many of the connections are that one's.
+  void set_theirs(uint32_t theirs);
 
   // `wanted` is called when somebody begins to wait: from any thread, no lock held, and not after
   // unsubscribe() has returned.
@@ -76,7 +83,9 @@ class ConnectionLimit {
   bool is_shared() const;
 
  private:
+  static constexpr uint32_t kNoCap = std::numeric_limits<uint32_t>::max();
   using Waiters = std::list<std::shared_ptr<Waiter>>;
+  bool is_free() const { return used_ < cap_ && (most_ == 0 || used_ + theirs_ < most_); }
   bool take_free();
   // Gives free places to waiters, who are told when the mutex is free.
   Waiters grant();
@@ -84,12 +93,16 @@ class ConnectionLimit {
   mutable std::mutex mutex_;
   uint32_t most_ = 0;
   uint32_t used_ = 0;
+  uint32_t cap_ = kNoCap;
+  uint32_t theirs_ = 0;
   Waiters waiters_;
   std::atomic<uint32_t> waiting_now_{0};  // their number
   std::atomic<uint32_t> coming_{0};
   std::mutex subscribers_mutex_;
   std::map<const void*, std::function<void()>> subscribers_;
 };
+
+class KnownServers;
 
 class BackendServers {
  public:
@@ -109,9 +122,9 @@ class BackendServers {
     std::shared_ptr<UsersThere> users = std::make_shared<UsersThere>();
   };
 
-  // `config` owns `backend`. Throws std::runtime_error if a TLS file can't be used. `previous` may be null.
+  // `config` owns `backend`. Throws std::runtime_error if a TLS file can't be used.
   static std::shared_ptr<BackendServers> make(config::ConfigPtr config, const config::Backend& backend,
-                                              const BackendServers* previous);
+                                              KnownServers& known);
 
   // Makes max_connections and health_check: off hold; separately, since a reload that fails must change
   // nothing.
@@ -137,6 +150,17 @@ class BackendServers {
   const config::Backend* backend_ = nullptr;
   std::shared_ptr<const net::ClientTls> tls_;
   std::vector<std::shared_ptr<Server>> servers_;
+};
+
+// The servers that anything in the process still refers to: a reload finds them again, with their counts and
+// their health, also when their backend was gone meanwhile. One for all configurations; on the thread that
+// makes them.
+class KnownServers {
+ public:
+  std::shared_ptr<BackendServers::Server> get(const std::string& backend, const base::Endpoint& endpoint);
+
+ private:
+  std::map<std::pair<std::string, std::string>, std::weak_ptr<BackendServers::Server>> servers_;
 };
 
 using Backends = std::map<std::string, std::shared_ptr<BackendServers>>;  // by name

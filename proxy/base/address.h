@@ -49,6 +49,7 @@ class Network {
   static std::optional<Network> parse(std::string_view text);
   bool contains(const IpAddress& address) const;
   std::string to_string() const;
+  friend bool operator==(const Network&, const Network&) = default;
 
  private:
   IpAddress address_;

@@ -34,6 +34,7 @@ struct Certificate {
   std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
   std::string certificate;         // absolute paths of PEM files
   std::string private_key;
+  friend bool operator==(const Certificate&, const Certificate&) = default;
 };
 
 struct Listener {
@@ -49,12 +50,14 @@ struct Listener {
   TlsVersion min_protocol = TlsVersion::kTls12;
   PlaintextLogin allow_plaintext_login = PlaintextLogin::kLoopback;
   std::vector<base::Network> proxy_protocol;  // peers that say by a PROXY header who the client is
+  friend bool operator==(const Listener&, const Listener&) = default;
 };
 
 struct MailboxAlias {
   std::string match;  // RE2
   std::string key;    // rewrite with \1 …
   std::string user;   // rewrite; empty: unchanged
+  friend bool operator==(const MailboxAlias&, const MailboxAlias&) = default;
 };
 
 struct HealthCheck {
@@ -62,6 +65,7 @@ struct HealthCheck {
   base::Millis timeout{5'000};
   uint32_t fall = 3;  // failures in a row make a server be down
   uint32_t rise = 2;  // successes in a row make it be up again
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
 struct Backend {
@@ -100,12 +104,14 @@ struct Backend {
   std::vector<MailboxAlias> mailbox_aliases;
   std::vector<std::string> hide_capabilities;               // upper case
   std::optional<HealthCheck> health_check = HealthCheck();  // nothing: off
+  friend bool operator==(const Backend&, const Backend&) = default;
 };
 
 // An entry of a users file.
 struct UserEntry {
   std::string backend;
   std::string login_as;  // empty: as given
+  friend bool operator==(const UserEntry&, const UserEntry&) = default;
 };
 
 struct Route {
@@ -118,12 +124,14 @@ struct Route {
   std::string users_file;                  // its path, for messages
   std::map<std::string, UserEntry> users;  // by user name in lower case
   int line = 0;                            // in the file, for "why"
+  friend bool operator==(const Route&, const Route&) = default;
 };
 
 struct ProtocolTrace {
   std::string user;    // empty: any
   std::string client;  // numeric address; empty: any
   bool on() const { return !user.empty() || !client.empty(); }
+  friend bool operator==(const ProtocolTrace&, const ProtocolTrace&) = default;
 };
 
 struct Limits {
@@ -141,6 +149,14 @@ struct Limits {
   base::Millis idle_keepalive{120'000};
   base::Millis tcp_keepalive{60'000};  // 0 = off
   base::Millis auth_failure_delay{2'000};
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+// `serve --takeover`: where the next one asks for sockets and accounts.
+struct Takeover {
+  std::string socket;          // path of a unix socket; empty: none can
+  base::Millis drain{30'000};  // for clients who are not asked for
+  friend bool operator==(const Takeover&, const Takeover&) = default;
 };
 
 // What only OpenSSL can judge: the loader notes it with its place, and app/tls_check judges it.
@@ -164,6 +180,7 @@ struct Config {
   std::optional<base::Endpoint> admin;
   base::Secret admin_token;
   base::Secret admin_metrics_token;  // empty: the metrics are for everybody
+  Takeover takeover;
   std::vector<Certificate> certificates;
   std::vector<Listener> listeners;
   std::map<std::string, Backend> backends;

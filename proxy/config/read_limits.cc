@@ -66,7 +66,7 @@ constexpr std::array kLimitKeys = std::to_array<Key<Limits>>({
      "How long a client that is logged in may be silent; 30 minutes at least (RFC 3501, 5.4)."},
     {"idle_keepalive", read_duration<&Limits::idle_keepalive>, "duration", "2m", Reload::kApplies,
      "How often clients in IDLE get * OK Still here, so that those behind NAT are missed early."},
-    {"tcp_keepalive", read_tcp_keepalive, "duration", "60s", Reload::kNeedsRestart,
+    {"tcp_keepalive", read_tcp_keepalive, "duration", "60s", Reload::kApplies,
      "When TCP begins to probe silent peers, in whole seconds; 0: never."},
     {"auth_failure_delay", read_duration<&Limits::auth_failure_delay, 0, 15'000>, "duration", "2s",
      Reload::kApplies, "Delay after a failed login; grows per address and user, to 15 s."},

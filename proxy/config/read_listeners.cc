@@ -84,11 +84,11 @@ void read_auth(const Value& value, Listener& listener) {
 }
 
 constexpr std::array kListenerKeys = std::to_array<Key<Listener>>({
-    {"name", read_text<&Listener::name>, "text", "(the bind address)", Reload::kNeedsRestart,
+    {"name", read_text<&Listener::name>, "text", "(the bind address)", Reload::kApplies,
      "What routes and the log call it."},
-    {"bind", read_listener_bind, "address", kRequired, Reload::kNeedsRestart,
+    {"bind", read_listener_bind, "address", kRequired, Reload::kApplies,
      "HOST:PORT with a numeric host, [::]:143 for all addresses, or unix:/path."},
-    {"mode", read_mode, "octal mode", "(0666)", Reload::kNeedsRestart, "Permissions of a unix socket."},
+    {"mode", read_mode, "octal mode", "(0666)", Reload::kApplies, "Permissions of a unix socket."},
     {"tls", read_choice<&Listener::tls, kListenerTlsChoices>, "none, starttls, implicit",
      "(starttls with a certificate, else none)", Reload::kApplies, "How TLS begins."},
     {"auth", read_auth, "list of PLAIN, LOGIN, XOAUTH2, OAUTHBEARER", "[PLAIN, LOGIN]", Reload::kApplies,

@@ -66,6 +66,27 @@ constexpr std::array kAdminKeys = std::to_array<Key<Config>>({
      Reload::kApplies, "That token as the contents of a file, without the newline at its end."},
 });
 
+void read_takeover_socket(const Value& value, Takeover& takeover) {
+  const auto text = value.text("the path of a unix socket");
+  if (!text) return;
+  if (base::parse_endpoint("unix:" + *text))
+    takeover.socket = *text;
+  else
+    value.error(fmt::format("must be an absolute path of at most 107 octets, not {}", quoted(*text)));
+}
+
+constexpr std::array kTakeoverKeys = std::to_array<Key<Takeover>>({
+    {"socket", read_takeover_socket, "path", kRequired, Reload::kNeedsRestart,
+     "A unix socket, for this user only: what `serve --takeover` connects to. Its directory must be there."},
+    {"drain", read_duration<&Takeover::drain, 0>, "duration", "30s", Reload::kApplies,
+     "The process that was taken over from says goodbye to the clients nobody asked it for within this time, "
+     "one after the other; then shutdown_grace for the last of them."},
+});
+
+void read_takeover(const Value& value, Config& config) {
+  read_keys<Takeover>(value, kTakeoverKeys, config.takeover);
+}
+
 constexpr std::array kProcessKeys = std::to_array<Key<Config>>({
     {"workers", read_workers, "auto, 1..64", "auto", Reload::kNeedsRestart,
      "Event-loop threads. auto: the CPUs by affinity and cgroup quota."},
@@ -74,10 +95,12 @@ constexpr std::array kProcessKeys = std::to_array<Key<Config>>({
     {"log", read_log, "map", "{}", Reload::kApplies, "What is logged, and how."},
     {"admin", read_admin, "map", kNoDefault, Reload::kNeedsRestart,
      "The administration server: metrics, health, status. Left out: switched off."},
+    {"takeover", read_takeover, "map", kNoDefault, Reload::kNeedsRestart,
+     "How a new process takes over from this one, sockets and accounts. Left out: none can."},
     {"certificates", read_certificates, "list", "[]", Reload::kApplies,
      "Certificates for the listeners, chosen by SNI; the first is the default."},
     {"listeners", read_listeners, "list",
-     "(143 with starttls and 993 implicit with a certificate; else 143 without TLS)", Reload::kNeedsRestart,
+     "(143 with starttls and 993 implicit with a certificate; else 143 without TLS)", Reload::kApplies,
      "Where mail clients connect."},
     {"backends", read_backends, "map", kRequired, Reload::kApplies,
      "The mail servers, by a name of your choice."},
@@ -116,6 +139,7 @@ void append_process_keys(std::vector<KeyInfo>& out) {
   append_keys<Config>(kLogKeys, "log.", out);
   append_keys<ProtocolTrace>(kTraceKeys, "log.protocol_trace.", out);
   append_keys<Config>(kAdminKeys, "admin.", out);
+  append_keys<Takeover>(kTakeoverKeys, "takeover.", out);
 }
 
 }  // namespace imapmux::config

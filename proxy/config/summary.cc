@@ -78,6 +78,7 @@ std::string describe(const Certificate& certificate) {
 std::string summary(const Config& config) {
   std::vector<std::string> lines{fmt::format("workers: {}", config.workers)};
   if (config.admin) lines.push_back("admin: " + config.admin->to_string());
+  if (!config.takeover.socket.empty()) lines.push_back("takeover: " + config.takeover.socket);
   if (!config.certificates.empty()) lines.emplace_back("certificates:");
   for (const Certificate& certificate : config.certificates) lines.push_back(describe(certificate));
   lines.emplace_back("listeners:");

@@ -124,6 +124,14 @@ class Account {
 class Accounts {
  public:
   std::shared_ptr<Account> get(const std::string& backend, const std::string& login_name);
+  // Those that have a connection, or of which somebody has a place for one.
+  template <class F>
+  void for_each_in_use(F f) const {
+    for (const auto& [key, weak] : accounts_) {
+      const auto account = weak.lock();
+      if (account && account->used() > 0) f(*account);
+    }
+  }
   // Which of `workers` an account belongs to. The name in lower case counts, so that names that may contend
   // for one mailbox meet on one worker.
   static size_t owner(std::string_view backend, std::string_view login_name, size_t workers);

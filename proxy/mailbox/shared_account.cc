@@ -114,7 +114,7 @@ bool SharedAccount::needed() const {
 }
 
 Millis SharedAccount::linger() const {
-  return kind_ == Kind::kPrivate || uses_drained() ? Millis(0) : config().account_linger;
+  return kind_ == Kind::kPrivate || winding_down_ || uses_drained() ? Millis(0) : config().account_linger;
 }
 
 bool SharedAccount::uses_drained() const {
@@ -135,7 +135,7 @@ Task<> SharedAccount::live() {
     }
     const auto until = workplace_.scheduler().now() + linger();
     lingering_ = true;
-    while (!closing_ && !needed() && workplace_.scheduler().now() < until)
+    while (!closing_ && !winding_down_ && !needed() && workplace_.scheduler().now() < until)
       co_await alone_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
     lingering_ = false;
     if (!needed()) break;
@@ -181,6 +181,11 @@ void SharedAccount::close_early() {
   changed();
 }
 
+void SharedAccount::wind_down() {
+  winding_down_ = true;
+  changed();
+}
+
 void SharedAccount::join(Member& member) {
   members_.push_back(member);
   ++member_count_;
@@ -194,7 +199,20 @@ void SharedAccount::leave(Member& member) {
 
 void SharedAccount::use(std::shared_ptr<backend::BackendServers> servers) {
   servers_ = std::move(servers);
+  winding_down_ = false;
   credentials_.set_ttl(config().credential_ttl);
+  leave_removed_servers();
+}
+
+void SharedAccount::leave_removed_servers() {
+  const auto& servers = servers_->servers();
+  const auto all = connections_;
+  for (const auto& connection : all) {
+    const auto* server = connection->server();
+    const bool is_listed = std::any_of(servers.begin(), servers.end(),
+                                       [&](const auto& listed) { return listed.get() == server; });
+    if (server && !is_listed && !connection->retiring()) retire(connection, std::make_shared<int>(0));
+  }
 }
 
 void SharedAccount::dismiss(std::shared_ptr<SharedConnection> connection, Millis busy) {

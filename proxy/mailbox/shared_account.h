@@ -60,6 +60,9 @@ class SharedAccount final : private SharedConnection::Owner,
   void close_early();
   // A server is drained now: without clients it lets go of it.
   void see_drained();
+  // It ends like that as soon as nobody needs it: its backend has been removed, or another process takes
+  // over.
+  void wind_down();
   bool closing() const { return closing_; }
 
   void join(Member& member);
@@ -69,7 +72,8 @@ class SharedAccount final : private SharedConnection::Owner,
   bool takes_from(const Account& places) const { return places_.get() == &places; }
 
   auth::CredentialCache& credentials() { return credentials_; }
-  // The settings of a reload, for what is done from here on.
+  // The settings of a reload, for what is done from here on. Connections to servers that are gone are given
+  // up when what is under way there is done.
   void use(std::shared_ptr<backend::BackendServers> servers);
   // A login of its own verified this credential: the connection stays. `place`: one of the user's K; a
   // private account keeps it for all of its life, also while it has no connection.
@@ -209,6 +213,7 @@ class SharedAccount final : private SharedConnection::Owner,
   SharedMailbox* mailbox_on(const SharedConnection& connection) const;
   bool can_spare(const SharedConnection& connection) const;
   void dismiss_retired();
+  void leave_removed_servers();
 
   SharedAccounts& accounts_;
   Workplace& workplace_;
@@ -241,6 +246,7 @@ class SharedAccount final : private SharedConnection::Owner,
   bool copying_ = false;
   bool subscribing_ = false;
   bool closing_ = false;
+  bool winding_down_ = false;
   async::WaitList changed_;
   async::WaitList alone_;  // of live()
   bool lingering_ = false;

@@ -79,7 +79,11 @@ void SharedAccounts::use(const backend::Backends& backends) {
   latest_ = backends;
   for (const auto& [name, account] : accounts_) {
     const auto found = latest_.find(account->config().name);
-    if (found != latest_.end()) account->use(found->second);
+    if (found != latest_.end()) {
+      account->use(found->second);
+    } else {
+      account->wind_down();
+    }
   }
 }
 

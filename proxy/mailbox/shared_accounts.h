@@ -34,6 +34,7 @@ class SharedAccounts {
   // accounts of his other ones that nobody uses close now, not after `account_linger`.
   void close_unused(const Account& places);
   // The settings of a reload, for all that are here and all that come, also by a client who was here before.
+  // The accounts of a backend that is gone end with their sessions.
   void use(const backend::Backends& backends);
   // A connection was opened: it may be wanted for others (max_connections).
   void opened(const std::shared_ptr<backend::ConnectionLimit>& limit);

@@ -1,15 +1,18 @@
 #include "net/listener.h"
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "net/socket_options.h"
 
@@ -23,22 +26,6 @@ constexpr base::Millis kPause{100};
   throw std::runtime_error("can't " + std::string(what) + " " + endpoint.to_string() + ": " +
                            strerror(error));
 }
-
-// Closes on the way out unless released.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 socklen_t to_sockaddr(const base::Endpoint& endpoint, sockaddr_storage& storage) {
   const std::string host = endpoint.host == "localhost" ? "127.0.0.1" : endpoint.host;
@@ -56,7 +43,7 @@ socklen_t to_sockaddr(const base::Endpoint& endpoint, sockaddr_storage& storage)
 int bind_tcp(const base::Endpoint& endpoint, int option) {
   sockaddr_storage address{};
   const socklen_t size = to_sockaddr(endpoint, address);
-  Descriptor fd(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::Descriptor fd(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.get() < 0) fail(endpoint, "make a socket for", errno);
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -70,7 +57,7 @@ int bind_unix(const base::Endpoint& endpoint, uint32_t mode) {
   address.sun_family = AF_UNIX;
   if (endpoint.path.size() >= sizeof address.sun_path) fail(endpoint, "bind", ENAMETOOLONG);
   std::memcpy(address.sun_path, endpoint.path.data(), endpoint.path.size());
-  Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.get() < 0) fail(endpoint, "make a socket for", errno);
   // A socket file that nobody listens on is what a crash left behind. Other files refuse a connection, too.
   const int connected = connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
@@ -90,7 +77,7 @@ int bind_unix(const base::Endpoint& endpoint, uint32_t mode) {
 int open_listening_socket(const base::Endpoint& endpoint, uint32_t unix_mode, BindCheck check) {
   if (endpoint.is_unix()) return bind_unix(endpoint, unix_mode);
   if (check == BindCheck::kNobodyElse) {
-    const Descriptor probe(bind_tcp(endpoint, 0));
+    const base::Descriptor probe(bind_tcp(endpoint, 0));
     if (listen(probe.get(), 1) != 0) fail(endpoint, "listen on", errno);
   }
   return bind_tcp(endpoint, SO_REUSEPORT);
@@ -107,7 +94,7 @@ uint16_t bound_port(int fd) {
 
 Listener::Listener(EventLoop& loop, int fd, SocketKind kind, base::Millis keepalive, Accept accept)
     : loop_(loop), fd_(fd), kind_(kind), accept_(std::move(accept)), resume_(loop, [this] { listen(); }) {
-  Descriptor owned(fd);
+  base::Descriptor owned(fd);
   if (::listen(fd, kBacklog) != 0) throw std::runtime_error(std::string("can't listen: ") + strerror(errno));
   if (kind == SocketKind::kTcp) set_tcp_options(fd, keepalive);
   auto poll = std::make_unique<uv_poll_t>();
@@ -133,7 +120,38 @@ void Listener::listen() {
   });
 }
 
-void Listener::accept_waiting() {
+void Listener::set_keepalive(base::Millis keepalive) {
+  if (kind_ == SocketKind::kTcp) set_tcp_options(fd_, keepalive);
+}
+
+void Listener::hold() {
+  resume_.stop();
+  uv_poll_stop(poll_);
+}
+
+void Listener::let_nobody_in() {
+  if (kind_ != SocketKind::kTcp) return;  // its path is gone
+  // RFC 9293, 3.1: the flags are octet 13 of the TCP header, where the filter's view begins. SYN without ACK.
+  std::array program = std::to_array<sock_filter>({
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+  });
+  const sock_fprog filter{program.size(), program.data()};
+  if (setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0)
+    base::log::warn("can't keep newcomers from a listener that closes: {}", strerror(errno));
+}
+
+bool Listener::accept_all() {
+  for (;;) {
+    const auto queue = accept_waiting();
+    if (queue != Queue::kMore) return queue == Queue::kEmpty;
+  }
+}
+
+Listener::Queue Listener::accept_waiting() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
@@ -141,8 +159,9 @@ void Listener::accept_waiting() {
     if (client < 0) {
       const int error = errno;
       if (error == EINTR || error == ECONNABORTED) continue;
-      if (error != EAGAIN) pause(error);
-      return;
+      if (error == EAGAIN) return Queue::kEmpty;
+      pause(error);
+      return Queue::kStuck;
     }
     short_ = false;
     std::unique_ptr<TcpStream> stream;
@@ -153,6 +172,7 @@ void Listener::accept_waiting() {
     }
     if (stream) accept_(std::move(stream));
   }
+  return Queue::kMore;
 }
 
 void Listener::pause(int error) {

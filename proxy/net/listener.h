@@ -32,9 +32,22 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
+  // For those who come from here on.
+  void set_keepalive(base::Millis keepalive);
+  // Who comes waits in the queue, until go_on().
+  void hold();
+  void go_on() { listen(); }
+  // Closing a TCP socket resets who waits in its queue, so that before it is closed, nobody new may get
+  // there: whose SYN comes now is not answered (and refused when it comes again, after the close). Who has
+  // half come in still comes.
+  void let_nobody_in();
+  // Accepts all who wait. False: there are not enough descriptors for that now.
+  bool accept_all();
+
  private:
+  enum class Queue : uint8_t { kEmpty, kMore, kStuck };
   void listen();
-  void accept_waiting();
+  Queue accept_waiting();
   void pause(int error);
 
   EventLoop& loop_;

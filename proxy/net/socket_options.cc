@@ -11,12 +11,13 @@ namespace imapmux::net {
 void set_tcp_options(int fd, base::Millis keepalive) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (keepalive.count() <= 0) return;
+  const int probes = keepalive.count() > 0 ? 1 : 0;
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &probes, sizeof probes);
+  if (!probes) return;
   const int idle = static_cast<int>((keepalive.count() + 999) / 1000);
   const int between_probes = 1;  // nine of them
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_probes, sizeof between_probes);
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
 PeerFacts peer_at(const sockaddr_storage& address) {

@@ -1,5 +1,6 @@
 #include "net/tls_context.h"
 
+#include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
@@ -195,6 +196,14 @@ Ssl ServerTls::open() const {
   if (!ssl) fail("can't open a TLS session");
   SSL_set_accept_state(ssl.get());
   return ssl;
+}
+
+std::string ServerTls::fingerprint(size_t n) const {
+  const X509* certificate = SSL_CTX_get0_certificate(identities_.at(n).context.get());
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (!certificate || X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) return {};
+  return fmt::format("{:02X}", fmt::join(digest.data(), digest.data() + size, ":"));
 }
 
 std::shared_ptr<const ClientTls> ClientTls::make(const ClientTlsOptions& options) {

@@ -51,6 +51,8 @@ class ServerTls {
   static std::shared_ptr<const ServerTls> make(const ServerTlsOptions& options, const ServerTls* previous);
   // A new session for one connection.
   Ssl open() const;
+  // SHA-256 of the certificate of the nth identity, as `openssl x509 -fingerprint -sha256` shows it.
+  std::string fingerprint(size_t n) const;
 
  private:
   friend struct ServerTlsAccess;

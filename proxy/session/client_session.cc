@@ -76,6 +76,7 @@ ClientSession::ClientSession(Host& host, ServicePtr service, const config::Liste
                              std::unique_ptr<net::Stream> stream, ClientPlaces places)
     : host_(host),
       service_(std::move(service)),
+      greeted_by_(service_),
       listener_(&listener),
       id_(host.shared().session_ids.fetch_add(1) + 1),
       places_(std::move(places)),
@@ -92,7 +93,8 @@ ClientSession::ClientSession(Host& host, ServicePtr service, const config::Liste
 ClientSession::ClientSession(Host& host, std::unique_ptr<HandedOver> client)
     : host_(host),
       service_(client->service),
-      listener_(service_->listener(client->listener)),
+      greeted_by_(client->greeted_by),
+      listener_(client->listener),
       id_(client->id),
       places_(std::move(client->places)),
       reader_(*this, limits_before_login(config())),
@@ -210,7 +212,7 @@ Task<> ClientSession::learn_peer() {
 Task<> ClientSession::start_tls_now() {
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): see the constructor
   std::unique_ptr<net::TcpStream> below(static_cast<net::TcpStream*>(stream_.release()));
-  const auto& server = service_->listener_tls.at(listener_->name);
+  const auto& server = greeted_by_->listener_tls.at(listener_->name);
   auto tls = std::make_unique<net::TlsStream>(std::move(below), server->open(), server);
   auto* handshaking = tls.get();
   stream_ = std::move(tls);

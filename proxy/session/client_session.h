@@ -64,6 +64,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<> run();
   // Graceful end: the command at hand is finished, then BYE.
   void shut_down();
+  // Whether it uses, or is about to use, what belongs to an account; and which one that is.
+  bool has_account() const { return state_ >= State::kAuthenticating && !backend_name_.empty(); }
+  mailbox::AccountSet account() const { return {backend_name_, base::lower(login_name_)}; }
   // At once: BYE, whatever is going on.
   void cut_off();
   // The same, since the administrator wants it gone.
@@ -163,6 +166,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
     bool relays() const { return backend().access == config::MailboxAccess::kUnrestricted; }
   };
   async::Task<> open_backend(Login& login);
+  async::Task<> wait_for_inheritance(const Login& login);
   enum class Line : uint8_t { kOneAtATime, kAll };
   async::Task<mailbox::Account::Check> may_ask(std::string name, std::shared_ptr<mailbox::Account> account,
                                                Line line, base::Millis limit, std::function<bool()> decided);
@@ -199,8 +203,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   std::optional<base::IpAddress> counted_address() const;
 
   Host& host_;
-  ServicePtr service_;
-  const config::Listener* listener_;
+  ServicePtr service_;                // the newest one when it logged in
+  ServicePtr greeted_by_;             // when it connected
+  const config::Listener* listener_;  // owned by `greeted_by_`
   uint64_t id_;
   std::string label_;
   ClientPlaces places_;
@@ -217,7 +222,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
 
   std::string user_;
   std::string backend_name_;
-  std::string login_name_;
+  std::string login_name_;  // there
   std::string server_name_;
   std::string mailbox_;
   std::string waiting_for_;

@@ -39,6 +39,7 @@ Event impossible_event{Level::kInfo, "login impossible", Event::Volume::kLimited
 Event failed_event{Level::kWarn, "login impossible", Event::Volume::kLimited};  // by the backend's fault
 
 constexpr base::Millis kAskAgain{500};
+constexpr base::Millis kAskBefore{20};
 
 mailbox::SharedAccount::Claim claim_of(auth::AuthThrottle::Standing standing) {
   using Claim = mailbox::SharedAccount::Claim;
@@ -93,6 +94,18 @@ Task<> ClientSession::open_backend(Login& login) {
   login.name = backend.name + '\0' + login.target.login_name;
   backend_name_ = backend.name;
   login_name_ = login.target.login_name;
+  if (host_.has_given_up(backend.name, login_name_)) {
+    unavailable(login.tag, "UNAVAILABLE", "Another process serves you from now on, connect again");
+    shut_down();
+    co_return;
+  }
+  if (const auto* before = host_.shared().inheritance.get(); before && !before->complete()) {
+    co_await wait_for_inheritance(login);
+    if (giving_up()) {
+      unavailable(login.tag, "UNAVAILABLE", "Too late");
+      co_return;
+    }
+  }
   if (login.servers->candidates(login.target.login_name, host_.scheduler().now()).empty()) {
     log(impossible_event, {{"reason", "down, as the health checks say, or drained"}});
     unavailable(login.tag, "UNAVAILABLE", "The mail server is down");
@@ -133,6 +146,15 @@ Task<> ClientSession::open_backend(Login& login) {
       unavailable(login.tag, "LIMIT", "Too many connections of this user");
       break;
   }
+}
+
+// Until the process that this one takes over from has given the account up, or the client gives up waiting.
+Task<> ClientSession::wait_for_inheritance(const Login& login) {
+  auto& inheritance = *host_.shared().inheritance;
+  waiting_for_ = "the process before this one";
+  while (!inheritance.has(login.backend(), login.target.login_name) && !giving_up())
+    co_await nudges_.wait_for(kAskBefore);
+  waiting_for_.clear();
 }
 
 // A place for a connection, as long as it is this login's turn to be verified.
@@ -300,13 +322,14 @@ Task<> ClientSession::refuse(std::string tag, std::string name, std::string chal
     auto answered = co_await sasl_line(ignored, challenge);
     if (!answered) co_return;
   }
+  // From here on it is nobody's session, whose account may be given to another process.
+  backend_name_.clear();
+  login_name_.clear();
+  server_name_.clear();
   co_await async::sleep_for(delay);
   // The same words whether the user exists or not.
   writer_.tagged(tag, "NO [AUTHENTICATIONFAILED] Authentication failed");
   user_.clear();
-  backend_name_.clear();
-  login_name_.clear();
-  server_name_.clear();
   enter(State::kNotAuthenticated);
   reader_.expect_commands();
 }

@@ -136,6 +136,8 @@ Task<> ClientSession::authenticate(const Entry& entry) {
 Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
   enter(State::kAuthenticating);
   host_.wipe_buffers();  // the client's octets
+  // What a reload changed while the client was about to log in holds for it, too.
+  if (host_.service()->generation > service_->generation) service_ = host_.service();
   user_ = credential.user();
   begin_trace(user_);
   const routing::LoginFacts facts{.user = user_,
@@ -171,7 +173,8 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
   auto out = std::make_unique<HandedOver>();
   out->id = id_;
   out->service = service_;
-  out->listener = listener_->name;
+  out->greeted_by = greeted_by_;
+  out->listener = listener_;
   out->tag = std::move(tag);
   out->peer = stream_->peer();
   out->connected_at = connected_at_;

@@ -20,6 +20,7 @@
 #include "net/spool_limits.h"
 #include "net/tls_stream.h"
 #include "session/client_counts.h"
+#include "session/inheritance.h"
 
 namespace imapmux::session {
 
@@ -27,19 +28,17 @@ namespace imapmux::session {
 // the sessions that began under it. A reload makes a new one.
 struct Service {
   config::ConfigPtr config;
-  // The sockets that are open, with the settings that hold for them now. A reload changes their settings;
-  // which sockets there are is fixed at the start.
-  std::vector<config::Listener> listeners;
+  uint64_t generation = 0;                                                    // how many came before it
   std::map<std::string, std::shared_ptr<const net::ServerTls>> listener_tls;  // by listener name
-  std::map<std::string, std::shared_ptr<backend::BackendServers>> backends;   // by name
+  backend::Backends backends;                                                 // by name
+  std::shared_ptr<backend::KnownServers> known_servers;  // of this one and those before it
+  std::map<std::string, std::string> certificates;       // fingerprints, by file
   bool any_unrestricted = false;
-
-  // What a reload could not change, in words; empty at the start.
-  std::vector<std::string> needs_restart;
 
   // Throws std::runtime_error if a certificate or another TLS file can't be used. `previous` may be null.
   static std::shared_ptr<const Service> make(config::ConfigPtr config, const Service* previous);
-  const config::Listener* listener(const std::string& name) const;  // null if it is gone
+  // Makes the backends' limits hold; separately, since a reload that fails must change nothing.
+  void apply_limits() const;
 };
 using ServicePtr = std::shared_ptr<const Service>;
 
@@ -95,9 +94,10 @@ struct Shared {
   mailbox::MailboxArbiter arbiter;
   mailbox::AliasSuspects suspects;
   auth::AuthThrottle throttle;
-  std::unique_ptr<net::SpoolLimits> spool;  // set before the first session
-  ClientCounts clients_of_address;          // by IpAddress::party()
-  ClientCounts clients_of_user;             // by backend and login name
+  std::unique_ptr<net::SpoolLimits> spool;   // set before the first session
+  std::unique_ptr<Inheritance> inheritance;  // the same; null unless the process takes over from another
+  ClientCounts clients_of_address;           // by IpAddress::party()
+  ClientCounts clients_of_user;              // by backend and login name
   Counters counters;
   std::atomic<uint64_t> session_ids{0};
   std::atomic<mailbox::HolderId> holder_ids{0};
@@ -117,9 +117,10 @@ struct HandedOver {
   bool tls = false;
   net::TlsStream::Transfer transfer;
   ServicePtr service;
-  std::string listener;
-  std::string unread;  // what the client sent behind its login
-  std::string tag;     // of the login that is to be answered
+  ServicePtr greeted_by;
+  const config::Listener* listener = nullptr;  // owned by `greeted_by`
+  std::string unread;                          // what the client sent behind its login
+  std::string tag;                             // of the login that is to be answered
   auth::Credential credential;
   base::Instant connected_at{};
   ClientPlaces places;
@@ -144,6 +145,8 @@ class Host : public mailbox::Workplace {
   mailbox::AliasSuspects& suspects() final { return shared().suspects; }
   mailbox::HolderId next_holder() final { return shared().holder_ids.fetch_add(1) + 1; }
 
+  // What is in force now.
+  virtual const ServicePtr& service() const = 0;
   virtual Shared& shared() = 0;
   virtual mailbox::Accounts& accounts() = 0;
   virtual mailbox::SharedAccounts& shared_accounts() = 0;
@@ -156,6 +159,8 @@ class Host : public mailbox::Workplace {
   // Closes a connection whose session was cancelled before it had it; its places are taken until the server
   // has closed.
   virtual void bury(Seat seat) = 0;
+  // Another process takes over, and this account is or will soon be its.
+  virtual bool has_given_up(std::string_view backend, std::string_view login_name) const = 0;
 
  protected:
   ~Host() = default;

@@ -18,7 +18,7 @@ ProxyWorker::ProxyWorker(World& world, LegacyBackend& backend, config::ConfigPtr
       posting_(world.scheduler, [this] { run_posted(); }) {
   shared_.spool = std::make_unique<net::SpoolLimits>(service_->config->limits.max_spool,
                                                      service_->config->limits.spool_directory);
-  for (const auto& [name, servers] : service_->backends) servers->apply_limits();
+  service_->apply_limits();
 }
 
 ProxyWorker::~ProxyWorker() = default;
@@ -28,7 +28,7 @@ void ProxyWorker::accept(std::unique_ptr<net::Stream> stream) {
 }
 
 Task<> ProxyWorker::serve(std::unique_ptr<net::Stream> stream) {
-  session::ClientSession session(*this, service_, service_->listeners.front(), std::move(stream), {});
+  session::ClientSession session(*this, service_, service_->config->listeners.front(), std::move(stream), {});
   add(session);
   co_await session.run();
   session.unlink();

@@ -36,6 +36,7 @@ class ProxyWorker final : private session::Host {
   void wipe_buffers() override {}
   async::Task<std::unique_ptr<backend::BackendConnection>> connect(
       std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+  const session::ServicePtr& service() const override { return service_; }
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
   mailbox::SharedAccounts& shared_accounts() override { return shared_accounts_; }
@@ -45,6 +46,8 @@ class ProxyWorker final : private session::Host {
   std::unique_ptr<net::Stream> adopt(session::HandedOver&) override { return nullptr; }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
+
+  bool has_given_up(std::string_view, std::string_view) const override { return false; }
 
   async::Task<backend::ConnectionLimit::Permit> take_place(std::shared_ptr<backend::ConnectionLimit> limit,
                                                            base::Millis most);

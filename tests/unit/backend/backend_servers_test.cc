@@ -21,9 +21,10 @@ struct BackendServersTest : testing::Test {
   bool failover = true;
   std::optional<config::HealthCheck> health_check;
   uint32_t max_connections = 0;
+  KnownServers known;
 
   // From a configuration of its own, as after a reload.
-  std::shared_ptr<BackendServers> make(int servers, const BackendServers* previous = nullptr) const {
+  std::shared_ptr<BackendServers> make(int servers) {
     auto config = std::make_shared<config::Config>();
     config::Backend& backend = config->backends["old"];
     backend.name = "old";
@@ -32,7 +33,7 @@ struct BackendServersTest : testing::Test {
     backend.max_connections = max_connections;
     for (int i = 0; i < servers; ++i)
       backend.servers.push_back({.host = "s" + std::to_string(i), .port = 143, .path = ""});
-    return BackendServers::make(config, backend, previous);
+    return BackendServers::make(config, backend, known);
   }
   static std::vector<std::string> names(const std::vector<std::shared_ptr<BackendServers::Server>>& servers) {
     std::vector<std::string> hosts;
@@ -123,7 +124,7 @@ TEST_F(BackendServersTest, AReloadCarriesTheStateOfServersThatStayOver) {
   before->failed(*before->servers()[1], at(0), "no");
   ASSERT_TRUE(before->servers()[0]->limit->acquire(std::make_shared<ConnectionLimit::Waiter>()));
   max_connections = 3;
-  const auto after = make(3, before.get());
+  const auto after = make(3);
   EXPECT_EQ(after->servers()[0], before->servers()[0]);
   EXPECT_EQ(after->servers()[0]->limit->in_use(), 1U);
   EXPECT_FALSE(is_up(*after->servers()[1], at(0)));
@@ -143,13 +144,13 @@ TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
     limit.acquire(waiter);
   }
   max_connections = 3;
-  const auto raised = make(1, before.get());
+  const auto raised = make(1);
   EXPECT_EQ(granted, 0) << "a reload that fails later must change nothing";
   raised->apply_limits();
   EXPECT_EQ(granted, 2);
   EXPECT_EQ(limit.in_use(), 3U);
   max_connections = 0;
-  make(1, before.get())->apply_limits();
+  make(1)->apply_limits();
   EXPECT_EQ(granted, 3);
   EXPECT_EQ(limit.waiting(), 0U);
 }
@@ -199,11 +200,11 @@ TEST_F(BackendServersTest, AReloadKeepsAServerDownUnlessItEndsTheHealthChecks) {
   health_check = config::HealthCheck{.fall = 1};
   const auto before = make(1);
   before->failed(*before->servers()[0], at(0), "no");
-  const auto after = make(1, before.get());
+  const auto after = make(1);
   after->apply_limits();
   EXPECT_TRUE(after->candidates("bob", at(60'000)).empty());
   health_check.reset();
-  const auto without = make(1, after.get());
+  const auto without = make(1);
   EXPECT_TRUE(after->candidates("bob", at(60'000)).empty())
       << "a reload that fails later must change nothing";
   without->apply_limits();
