@@ -1,10 +1,8 @@
 // The command line.
 #include <CLI/CLI.hpp>
 
-#include <array>
 #include <cstdlib>
 #include <iostream>
-#include <map>
 
 #include "admin/admin_server.h"
 #include "app/ask.h"
@@ -14,7 +12,6 @@
 #include "app/probe_command.h"
 #include "app/serve.h"
 #include "app/version.h"
-#include "config/choices.h"
 #include "demo/quirks_option.h"
 
 namespace {
@@ -51,13 +48,6 @@ int status(const AdminOptions& options) {
   return options.watch ? app::watch_status(to_ask(options), form) : app::print_status(to_ask(options), form);
 }
 
-template <class T, size_t n>
-std::map<std::string, T> to_map(const std::array<config::Choice<T>, n>& choices) {
-  std::map<std::string, T> out;
-  for (const auto& choice : choices) out.emplace(choice.name, choice.value);
-  return out;
-}
-
 void add_probe(CLI::App& program, app::ProbeOptions& options, int& result) {
   auto* probe = program.add_subcommand(
       "probe", "find out by real sessions what a server bears, and what to write into the configuration");
@@ -77,15 +67,17 @@ void add_probe(CLI::App& program, app::ProbeOptions& options, int& result) {
           "auto: implicit on port 993, none on loopback, else starttls; none sends the password in the clear")
       ->check(CLI::IsMember({"auto", "none", "starttls", "implicit"}))
       ->capture_default_str();
-  probe->add_option("--tls-verify", options.rest.tls_verify, "full, ca or none: as in the configuration")
-      ->transform(CLI::CheckedTransformer(to_map(config::kTlsVerifyChoices)));
+  probe->add_option("--tls-verify", options.tls_verify, "as in the configuration")
+      ->check(CLI::IsMember({"full", "ca", "none"}))
+      ->capture_default_str();
   probe->add_option("--ca", options.rest.ca, "PEM file with the authorities to trust")
       ->type_name("FILE")
       ->check(CLI::ExistingFile);
   probe->add_option("--server-name", options.rest.server_name, "for SNI and the check of the certificate")
       ->type_name("NAME");
-  probe->add_option("--min-protocol", options.rest.min_protocol, "TLSv1.0 to TLSv1.3, for old servers")
-      ->transform(CLI::CheckedTransformer(to_map(config::kTlsVersionChoices)));
+  probe->add_option("--min-protocol", options.min_protocol, "of TLS, for old servers")
+      ->check(CLI::IsMember({"TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"}))
+      ->capture_default_str();
   probe->add_option("--ciphers", options.rest.ciphers, "in OpenSSL's syntax, for old servers")
       ->type_name("LIST");
   probe->add_option("--timeout", options.timeout_seconds, "how long an answer may take, in seconds")

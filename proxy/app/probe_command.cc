@@ -4,11 +4,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <iostream>
 #include <thread>
 
 #include "app/serve.h"
+#include "config/choices.h"
 #include "config/files.h"
 #include "probe/probe.h"
 #include "probe/report.h"
@@ -74,6 +77,14 @@ BackendTls choose_tls(const std::string& word, const base::Endpoint& server) {
   return server.is_loopback() ? BackendTls::kNone : BackendTls::kStarttls;
 }
 
+// `word` was checked to be one of the choices.
+template <class T, size_t n>
+T value_of(const std::string& word, const std::array<config::Choice<T>, n>& choices) {
+  const auto found =
+      std::find_if(choices.begin(), choices.end(), [&](const auto& c) { return c.name == word; });
+  return found->value;
+}
+
 // What is wrong with the options; empty: nothing.
 std::string complete(ProbeOptions& options, base::Secret& password) {
   auto& probe = options.rest;
@@ -83,6 +94,8 @@ std::string complete(ProbeOptions& options, base::Secret& password) {
     return "not HOST or HOST:PORT: " + options.server;
   probe.server = *server;
   probe.tls = choose_tls(options.tls, *server);
+  probe.tls_verify = value_of(options.tls_verify, config::kTlsVerifyChoices);
+  probe.min_protocol = value_of(options.min_protocol, config::kTlsVersionChoices);
   probe.timeout = std::chrono::seconds(options.timeout_seconds);
   std::string problem;
   password = read_password(options.password_file, problem);

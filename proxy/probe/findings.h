@@ -77,6 +77,7 @@ struct Findings {
   backend::Capabilities before_login;
   backend::Capabilities after_login;
   std::string mailbox;  // the one it worked in
+  bool mailbox_deleted = false;
   std::vector<std::string> shared_namespaces;
 
   LimitKind limit = LimitKind::kUnknown;

@@ -132,6 +132,7 @@ Task<> Probe::Work::clean_up() {
     const auto left = mailbox_.may_exist();
     outcome_.left_behind = left.empty() ? "" : left + ": " + why;
   }
+  outcome_.findings.mailbox_deleted = mailbox_.may_exist().empty();
   co_await sessions_.close_all();
 }
 

@@ -30,6 +30,7 @@ Task<> Questions::ask_all(std::string user, uint32_t most_connections, Progress 
   most_connections_ = most_connections;
   progress_ = std::move(progress);
   co_await put("connections", "connections at once", &Questions::connection_limit);
+  co_await sessions_.close_others();
   co_await put("second_select", "SELECT beside a SELECT", &Questions::second_select);
   co_await put("examine_beside_select", "EXAMINE beside a SELECT", &Questions::examine_beside_select);
   co_await put("select_beside_examine", "SELECT beside an EXAMINE", &Questions::select_beside_examine);
@@ -82,8 +83,14 @@ Task<Questions::Pair> Questions::pair() {
 }
 
 Task<Questions::Words> Questions::connection_limit() {
-  auto last = co_await sessions_.find_limit(most_connections_, findings_.connections);
-  const auto count = findings_.connections;
+  auto& count = findings_.connections;
+  Opening last;
+  last.verdict = Opening::Verdict::kOpen;
+  for (count = 1; count < most_connections_; ++count) {
+    evidence_from_ = transcript_.mark();  // the last one is enough
+    last = co_await sessions_.open_more();
+    if (last.verdict != Opening::Verdict::kOpen) break;
+  }
   switch (last.verdict) {
     case Opening::Verdict::kOpen:
       findings_.limit = LimitKind::kNotMet;

@@ -125,7 +125,8 @@ std::string to_text(const Options& options, const Findings& findings, Detail det
   out += row("greeting", findings.greeting);
   out += row("extensions before login", names(findings.before_login));
   out += row("after login", difference(findings.before_login, findings.after_login));
-  out += row("mailbox of the probe", findings.mailbox);
+  out += row("mailbox of the probe",
+             findings.mailbox + (findings.mailbox_deleted ? ", deleted again" : ", not deleted"));
   for (const Row& found : findings.rows) {
     out += row(found.question, found.answer);
     if (detail == Detail::kDialogue) out += dialogue(found.evidence);

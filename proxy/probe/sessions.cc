@@ -29,18 +29,20 @@ Task<Opening> Sessions::begin() {
   co_return opening;
 }
 
-Task<Opening> Sessions::find_limit(uint32_t most, uint32_t& open) {
-  std::vector<std::unique_ptr<Session>> more;
-  Opening last;
-  last.verdict = Verdict::kOpen;
-  for (open = 1; open < most; ++open) {
-    last = co_await door_.open(name_of(open), user_);
-    if (last.verdict != Verdict::kOpen) break;
-    more.push_back(std::move(last.session));
+Task<Opening> Sessions::open_more() {
+  const size_t number = at(Who::kB) ? 2 + others_.size() : 1;
+  auto opening = co_await door_.open(name_of(number), user_);
+  if (opening.session && number == 1) {
+    at(Who::kB) = std::move(opening.session);
+  } else if (opening.session) {
+    others_.push_back(std::move(opening.session));
   }
-  for (size_t i = 1; i < more.size(); ++i) co_await more[i]->close();
-  if (!more.empty()) at(Who::kB) = std::move(more.front());
-  co_return last;
+  co_return opening;
+}
+
+Task<> Sessions::close_others() {
+  for (auto& session : others_) co_await session->close();
+  others_.clear();
 }
 
 Task<std::unique_ptr<Session>> Sessions::open_patiently(std::string name) {
@@ -72,11 +74,13 @@ Task<> Sessions::close(Who who) {
 }
 
 Task<> Sessions::close_all() {
+  co_await close_others();
   co_await close(Who::kB);
   co_await close(Who::kA);
 }
 
 Task<Session*> Sessions::any() {
+  co_await close_others();
   co_await close(Who::kB);
   auto& first = at(Who::kA);
   if (first && !first->usable()) co_await close(Who::kA);

@@ -21,9 +21,10 @@ class Sessions {
 
   // The first one: what became of it is all the caller's, but for the session, which stays here.
   async::Task<Opening> begin();
-  // Opens more until there are `most`, or one is refused; closes all but A and B. The refusal's verdict, or
-  // kOpen; `open` is told how many were open at once.
-  async::Task<Opening> find_limit(uint32_t most, uint32_t& open);
+  // One more, kept open: B, then others.
+  async::Task<Opening> open_more();
+  // All but A and B.
+  async::Task<> close_others();
   // In no mailbox, and answering: opened again if need be. Null if there is none to be had; why_none() says
   // why.
   async::Task<Session*> ready(Who who);
@@ -40,6 +41,7 @@ class Sessions {
   Door& door_;
   const std::string user_;
   std::array<std::unique_ptr<Session>, 2> sessions_;
+  std::vector<std::unique_ptr<Session>> others_;
   std::string why_none_;
 };
 

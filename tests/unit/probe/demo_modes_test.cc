@@ -201,6 +201,7 @@ TEST_P(DemoModes, AreSeenForWhatTheyAre) {
     EXPECT_FALSE(warning.message.contains("backends")) << warning.to_string();
 
   EXPECT_EQ(outcome.left_behind, "");
+  EXPECT_TRUE(text.contains(", deleted again\n"));
   EXPECT_EQ(mailboxes(server), kAsItWas);
   EXPECT_EQ(text.find(kPassword), std::string::npos);
   EXPECT_EQ(to_json(options, found).find(kPassword), std::string::npos);
