@@ -18,8 +18,8 @@ namespace imapmux::admin {
 
 class AdminServer {
  public:
-  // Listens at once. Throws std::runtime_error. `inherited`: a socket that listens there already, of a process
-  // that this one takes over from.
+  // Listens at once. Throws std::runtime_error. `inherited`: a socket that listens there already, of a
+  // process that this one takes over from.
   AdminServer(const base::Endpoint& bind, Sources sources, base::Descriptor inherited = {});
   ~AdminServer();
   AdminServer(const AdminServer&) = delete;

@@ -34,7 +34,8 @@ Door::Door(net::EventLoop& loop, Transcript& transcript, const Options& options,
     : loop_(loop), transcript_(transcript) {
   credential_.secret = std::move(password);
   const auto config = one_backend(options);
-  servers_ = backend::BackendServers::make(config, config->backends.at("probed"), nullptr);
+  backend::KnownServers known;
+  servers_ = backend::BackendServers::make(config, config->backends.at("probed"), known);
 }
 
 Task<std::unique_ptr<backend::BackendConnection>> Door::connect(Opening& opening) {

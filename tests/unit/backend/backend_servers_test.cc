@@ -166,7 +166,7 @@ TEST_F(BackendServersTest, ADrainedServerGetsNoNewUsers) {
     const auto second = UsersThere::enter(order[0]->users, "Bob");
   }
   EXPECT_EQ(servers->candidates("bob", at(0)), std::vector{order[1]});
-  const auto reloaded = make(2, servers.get());
+  const auto reloaded = make(2);
   EXPECT_EQ(reloaded->candidates("bob", at(0)), std::vector{order[1]});
   order[1]->draining = true;
   EXPECT_TRUE(servers->candidates("bob", at(0)).empty());
