@@ -36,15 +36,16 @@ struct Answers {
 void Server::open_admin() {
   if (!started_with_->admin) return;
   admin_ = std::make_unique<admin::AdminServer>(
-      *started_with_->admin, admin::Sources{
-                         .status = [this](session::Detail detail) { return snapshot(detail); },
-                         .ready = [this] { return running_.load() && !draining_.load(); },
-                         .token = [this] { return service()->config->admin_token.clone(); },
-                         .metrics_token = [this] { return service()->config->admin_metrics_token.clone(); },
-                         .kick = [this](const session::KickWish& wish) { return kick(wish); },
-                         .drain = [this](const admin::DrainWish& wish) { return drain(wish); },
-                         .reload = reload_,
-                     },
+      *started_with_->admin,
+      admin::Sources{
+          .status = [this](session::Detail detail) { return snapshot(detail); },
+          .ready = [this] { return running_.load() && !draining_.load(); },
+          .token = [this] { return service()->config->admin_token.clone(); },
+          .metrics_token = [this] { return service()->config->admin_metrics_token.clone(); },
+          .kick = [this](const session::KickWish& wish) { return kick(wish); },
+          .drain = [this](const admin::DrainWish& wish) { return drain(wish); },
+          .reload = reload_,
+      },
       std::move(admin_descriptor_));
 }
 
