@@ -94,6 +94,7 @@ Millis Server::time_to_drain() const {
 }
 
 bool Server::take_back() {
+  std::unique_ptr<admin::AdminServer> former;  // ends without the lock: its requests may wait for a reload
   const std::lock_guard lock(reloading_);
   if (!running_ || !handing_on_) return false;
   handing_on_ = false;
@@ -101,7 +102,10 @@ bool Server::take_back() {
   for (const auto& [name, servers] : now->backends)
     for (const auto& server : servers->servers()) server->limit->lift_cap();
   for (auto& worker : workers_) worker->go_on();
-  if (admin_descriptor_) open_admin();
+  if (admin_descriptor_) {
+    former = std::move(admin_);
+    open_admin();
+  }
   try {
     auto again = distribute(open_new(*now->config, {}));  // that the other process did not want
     for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->set_service(now, std::move(again[i]));

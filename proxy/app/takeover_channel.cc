@@ -165,6 +165,11 @@ TakeoverMessage TakeoverChannel::expect(std::chrono::milliseconds limit) {
                                      : "take-over: the other process is gone");
 }
 
+void TakeoverChannel::close() {
+  socket_ = base::Descriptor();
+  open_ = false;
+}
+
 void TakeoverChannel::end_peer() {
   if (open_) {
     base::log::error("take-over: process {} is killed", peer_);

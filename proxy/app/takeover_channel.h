@@ -16,6 +16,7 @@
 //                                      GIVEN backend user                 nothing of it is left here
 //                                      CONNECTIONS backend server n       whenever there are fewer
 //                                      DONE                               nothing at all is left
+//   (closes)                           (closes, behind the heir: what was not read would make DONE be lost)
 //
 // Until YOURS the donor goes on as if nothing were, and so it does again whenever the heir goes before DONE.
 // A donor that goes without DONE has died: then the heir has everything, too, a moment later.
@@ -57,6 +58,8 @@ class TakeoverChannel {
   // The next one, which has to come within `limit`.
   TakeoverMessage expect(std::chrono::milliseconds limit);
   bool is_open() const { return open_; }
+  // From here on the other side knows that nothing more is read.
+  void close();
   // Makes sure that the other process has ended, and that what it had is closed: only then it holds no
   // mailbox. One that does not talk any more is killed.
   void end_peer();

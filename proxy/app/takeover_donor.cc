@@ -23,6 +23,7 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kLookAgain{10};
 constexpr milliseconds kHelloLimit{5'000};
+constexpr milliseconds kFarewell{1'000};
 constexpr milliseconds kReadyLimit{60'000};  // certificates, users files
 
 }  // namespace
@@ -136,7 +137,10 @@ void TakeoverDonor::drain(TakeoverChannel& channel) {
     tell_connections(channel);
     tell_given(channel);
   }
-  if (ended_) channel.send({.word = "DONE"});
+  if (!ended_) return;
+  channel.send({.word = "DONE"});
+  const auto until = steady_clock::now() + kFarewell;
+  while (channel.is_open() && steady_clock::now() < until) channel.receive(kLookAgain);
 }
 
 void TakeoverDonor::give_up(const mailbox::AccountSet& accounts) {

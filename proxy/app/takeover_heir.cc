@@ -142,6 +142,7 @@ void TakeoverHeir::talk() {
 
 void TakeoverHeir::end_of_the_other() {
   if (done_) {
+    channel_.close();
     log::info("take-over: process {} has given up everything", channel_.peer());
     return;
   }

@@ -132,6 +132,42 @@ TEST_F(BackendServersTest, AReloadCarriesTheStateOfServersThatStayOver) {
   after->servers()[0]->limit->release();
 }
 
+TEST_F(BackendServersTest, ABackendThatComesBackFindsItsServerAsLongAsAnybodyHasIt) {
+  auto before = make(1);
+  const auto limit = before->servers()[0];
+  before.reset();
+  EXPECT_EQ(make(1)->servers()[0], limit);
+}
+
+TEST(ConnectionLimit, WhatAnotherProcessHasCountsAsUsed) {
+  ConnectionLimit limit;
+  limit.set_most(3);
+  limit.set_theirs(2);
+  ASSERT_TRUE(limit.try_acquire());
+  EXPECT_FALSE(limit.try_acquire());
+  EXPECT_FALSE(limit.has_room());
+  int granted = 0;
+  const auto waiter = std::make_shared<ConnectionLimit::Waiter>();
+  waiter->granted = [&] { ++granted; };
+  ASSERT_FALSE(limit.acquire(waiter));
+  limit.set_theirs(1);
+  EXPECT_EQ(granted, 1);
+  EXPECT_EQ(limit.in_use(), 2U);
+}
+
+TEST(ConnectionLimit, CappedItNeverHasMoreThanItTold) {
+  ConnectionLimit limit;  // without a limit of its own, too
+  ASSERT_TRUE(limit.try_acquire());
+  ASSERT_TRUE(limit.try_acquire());
+  EXPECT_EQ(limit.cap(), 2U);
+  EXPECT_FALSE(limit.try_acquire());
+  limit.release();
+  EXPECT_EQ(limit.cap(), 1U);
+  EXPECT_FALSE(limit.try_acquire());
+  limit.lift_cap();
+  EXPECT_TRUE(limit.try_acquire());
+}
+
 TEST_F(BackendServersTest, AReloadThatRaisesTheLimitServesThoseWhoWait) {
   max_connections = 1;
   const auto before = make(1);
