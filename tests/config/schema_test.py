@@ -14,7 +14,8 @@ CORPUS = SOURCE / "tests/config"
 # Files that are wrong for reasons no schema can know: other files, the machine, what several keys mean together, syntax within a
 # text, or YAML as such.
 BEYOND_A_SCHEMA = set("""
-    admin_beyond_loopback admin_bind_bad admin_bind_taken admin_on_a_unix_socket admin_token_file_empty
+    admin_beyond_loopback admin_bind_bad admin_bind_taken admin_metrics_token_is_no_token
+    admin_metrics_token_twice admin_token_file_empty
     admin_token_file_missing admin_token_twice backend_ca backend_master_user backend_max_connections
     backend_servers backend_tls_keys_without_tls backend_unrestricted_conflicts certificate_missing
     certificate_names control_in_text durations_out_of_range environment_syntax environment_unset listener_client_ca
