@@ -19,6 +19,7 @@ using base::Millis;
 base::log::Event lost_event{base::log::Level::kWarn, "backend connection lost",
                             base::log::Event::Volume::kLimited};
 
+constexpr int kMostLosses = 3;
 constexpr Millis kLogoutLimit{2'000};
 // For a server that is still busy with what a vanished client had asked for: until it has closed, it may be
 // in the mailbox.
@@ -371,23 +372,27 @@ void SharedAccount::leave_connections(Party& party) {
   for (const auto& connection : all) connection->leave(party);
 }
 
+// Where a connection is lost on the way, another one is asked: no client's session ends for that.
 Task<bool> SharedAccount::know_names() {
-  if (naming_) co_return true;
-  auto found = co_await connection_for_command();
-  if (naming_) co_return true;
-  if (!found.connection) co_return false;
-  bool answered = false;
-  {
+  for (int losses = 0; !naming_ && losses < kMostLosses; ++losses) {
+    auto found = co_await connection_for_command();
+    if (naming_) break;
+    if (!found.connection) co_return false;
     Question question(found.connection);
-    auto mine = co_await found.connection->turn(question);
-    if (!mine) co_return false;
-    // The turn lasts until the answer has come, also if nobody waits for it any more.
-    const TurnEnd end(found.connection, question);
-    auto reply = co_await found.connection->run(question, std::string("LIST \"\" \"\""));
-    answered = reply.ok();
-    if (!naming_ && answered) delimiter_ = question.delimiter;
+    try {
+      auto mine = co_await found.connection->turn(question);
+      if (!mine) co_return false;
+      // The turn lasts until the answer has come, also if nobody waits for it any more.
+      const TurnEnd end(found.connection, question);
+      auto reply = co_await found.connection->run(question, std::string("LIST \"\" \"\""));
+      if (naming_) break;
+      if (!reply.ok()) co_return false;
+      delimiter_ = question.delimiter;
+      naming_ = std::make_unique<MailboxNaming>(config(), login_name_, delimiter_);
+    } catch (const net::ConnectionLost&) {
+      continue;  // on_lost() has seen to it
+    }
   }
-  if (!naming_ && answered) naming_ = std::make_unique<MailboxNaming>(config(), login_name_, delimiter_);
   co_return naming_ != nullptr;
 }
 

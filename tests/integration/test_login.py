@@ -291,7 +291,7 @@ class MasterUser(IntegrationTest):
             client = self.raw(proxy, user)
             self.assertOk(client.command("NOOP"))
             server.kill_sessions(user)
-            proxy.wait_for_log("lost")
+            proxy.wait_for_log("connection lost")
             self.assertOk(client.command("SELECT INBOX"))
             self.assertIn(body, self.assertOk(client.command("FETCH 1 BODY.PEEK[]")).untagged[0])
             server.kill_sessions(user)
