@@ -215,7 +215,8 @@ class Actions(AdminTest):
         left.bind(str(path))
         left.close()
         with Proxy(self.server, "shared", top={"admin": {"bind": f"unix:{path}"}}):
-            self.assertEqual(os.stat(path).st_mode & 0o777, 0o660)
+            # The listeners are open before the endpoint is.
+            wait_until(lambda: path.exists() and path.stat().st_mode & 0o777 == 0o660, 20, "its user and group may come in, nobody else")
             for command in (["health"], ["status"]):
                 asked = subprocess.run([BINARY, *command, "--admin", f"unix:{path}"], capture_output=True, text=True,
                                        timeout=30, check=False)
