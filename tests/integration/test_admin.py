@@ -1,7 +1,6 @@
 """The admin endpoint: metrics, who may do what, actions, the dashboard in a browser; `imapmux status --watch`."""
 import http.client
 import json
-import os
 import re
 import signal
 import socket
