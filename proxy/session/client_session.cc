@@ -22,6 +22,9 @@ Event ended_event{Level::kInfo, "session ended"};
 Event stranger_event{Level::kInfo, "session ended", Event::Volume::kLimited};  // who never logged in
 Event silent_event{Level::kDebug, "session ended"};  // load balancers look whether somebody is at home
 
+Event slow_event{Level::kWarn, "slow command", Event::Volume::kLimited};
+
+constexpr Millis kSlow{10'000};
 constexpr Millis kHandshakeLimit{30'000};
 constexpr size_t kLiteralBeforeLogin = 8 * 1024;
 
@@ -296,8 +299,16 @@ void ClientSession::command_begins(Verb verb) {
 }
 
 void ClientSession::command_answered() {
-  if (!std::exchange(under_way_, false)) return;
-  Meter::answered(verb_, std::chrono::duration_cast<Millis>(host_.scheduler().now() - begun_at_));
+  if (std::exchange(under_way_, false)) answered(verb_, begun_at_);
+}
+
+void ClientSession::answered(Verb verb, base::Instant begun_at) {
+  const auto took = std::chrono::duration_cast<Millis>(host_.scheduler().now() - begun_at);
+  Meter::answered(verb, took);
+  // IDLE lasts as long as the client likes; a login tells itself how long it took.
+  const bool may_last = verb == Verb::kIdle || verb == Verb::kLogin || verb == Verb::kAuthenticate;
+  if (took >= kSlow && !may_last)
+    log(slow_event, {{"command", wire::info(verb).name}, {"mailbox", mailbox_}, {"took", took}});
 }
 
 Task<bool> ClientSession::next(Entry& entry) {

@@ -111,6 +111,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<bool> next(Entry& entry);
   // It has been answered: how long that took is counted.
   void command_answered();
+  void answered(wire::Verb verb, base::Instant begun_at);
   // It is in flight beside those that follow: whoever answers it counts from what is returned.
   base::Instant command_goes_on() {
     under_way_ = false;

@@ -357,8 +357,7 @@ void SharedSession::conclude(Relayed& relayed, TaggedReply reply) {
   if (in_mailbox()) mailbox_->worked();
   tell_before(verb);
   client_.writer().tagged(tag, reply);
-  Meter::answered(verb,
-                  std::chrono::duration_cast<base::Millis>(client_.host().scheduler().now() - begun_at));
+  client_.answered(verb, begun_at);
   hold_back_if_slow();
   progress_.notify_all();
 }
