@@ -92,7 +92,8 @@ session::Snapshot Server::snapshot(session::Detail detail) {
 
   const auto now = base::Instant(
       std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()));
-  for (const auto& [name, servers] : service()->backends) {
+  const auto in_force = service();
+  for (const auto& [name, servers] : in_force->backends) {
     for (const auto& server : servers->servers()) {
       all.servers.push_back({.backend = name,
                              .server = server->endpoint.to_string(),
@@ -131,7 +132,8 @@ size_t Server::drain(const admin::DrainWish& wish) {
     return 1;
   }
   size_t meant = 0;
-  for (const auto& [name, servers] : service()->backends) {
+  const auto in_force = service();
+  for (const auto& [name, servers] : in_force->backends) {
     if (name != wish.backend) continue;
     for (const auto& server : servers->servers()) {
       if (!wish.server.empty() && server->endpoint.to_string() != wish.server) continue;

@@ -48,14 +48,16 @@ void Server::stop_accepting(const std::set<std::string>& taken) {
 
 std::vector<std::string> Server::limited_backends() const {
   std::vector<std::string> names;
-  for (const auto& [name, servers] : service()->backends)
+  const auto in_force = service();
+  for (const auto& [name, servers] : in_force->backends)
     if (servers->config().max_connections != 0) names.push_back(name);
   return names;
 }
 
 std::vector<Server::Connections> Server::cap_connections() {
   std::vector<Connections> all;
-  for (const auto& [name, servers] : service()->backends) {
+  const auto in_force = service();
+  for (const auto& [name, servers] : in_force->backends) {
     if (servers->config().max_connections == 0) continue;
     for (const auto& server : servers->servers())
       all.push_back({name, server->endpoint.to_string(), server->limit->cap()});

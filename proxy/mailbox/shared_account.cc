@@ -381,7 +381,7 @@ Task<bool> SharedAccount::know_names() {
     Question question(found.connection);
     try {
       auto mine = co_await found.connection->turn(question);
-      if (!mine) co_return false;
+      if (!mine) continue;
       // The turn lasts until the answer has come, also if nobody waits for it any more.
       const TurnEnd end(found.connection, question);
       auto reply = co_await found.connection->run(question, std::string("LIST \"\" \"\""));

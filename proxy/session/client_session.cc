@@ -439,13 +439,16 @@ void ClientSession::shut_down() {
 }
 
 void ClientSession::cut_off() {
-  if (state_ != State::kConnected || adopted_) say_bye("[UNAVAILABLE] The proxy is shutting down");
-  end("shutdown");
+  end_at_once("[UNAVAILABLE] The proxy is shutting down", "shutdown");
 }
 
 void ClientSession::kick() {
-  if (state_ != State::kConnected || adopted_) say_bye("Disconnected by the administrator");
-  end("disconnected by the administrator");
+  end_at_once("Disconnected by the administrator", "disconnected by the administrator");
+}
+
+void ClientSession::end_at_once(std::string_view bye, const std::string& reason) {
+  if (state_ != State::kConnected || adopted_) say_bye(bye);
+  end(reason);
 }
 
 Task<> ClientSession::wait_for_room() {

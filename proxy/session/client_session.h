@@ -131,6 +131,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   static constexpr size_t kNowhere = static_cast<size_t>(-1);
   static constexpr std::string_view kHandshake = "TLS handshake";
 
+  void end_at_once(std::string_view bye, const std::string& reason);
   async::Task<> converse();
   async::Task<> talk();
   async::Task<> before_login();
