@@ -122,8 +122,8 @@ def idle(report, small):
         quiet = (cpu_seconds(pid) - quiet) / 10
         report.line(f"{clients} clients of {users} users log in, SELECT, IDLE: seconds", f"{opened['seconds']:.1f}")
         report.line("CPU while nothing happens: % of a core", f"{quiet * 100:.2f}")
-        samples = Samples()
-        for _ in range(5):
+        samples, memory = Samples(), [before]
+        for delivery in range(10):
             cpu, began = cpu_seconds(pid), time.monotonic()
             backend.ask("deliver")
             crowd.ask("told")
@@ -131,13 +131,15 @@ def idle(report, small):
             time.sleep(1)
             samples.add("cpu", cpu_seconds(pid) - cpu)
             wait_until(lambda: backend.idling() == users, 60, "all mailboxes idle again", 0.2)
-        after = settled_pss(pid)
+            if delivery % 5 == 4:
+                memory.append(settled_pss(pid))
         report.line("one delivery to each user: every client told", f"{clients} of {clients}", "all", True)
         report.line("… after, ms", f"{samples.median('seconds') * 1000:.0f}")
         report.line("… CPU, ms", f"{samples.median('cpu') * 1000:.0f}")
         report.line("… CPU per client told, µs", f"{samples.median('cpu') * 1e6 / clients:.1f}")
-        report.line("memory before and after 5 deliveries, MB", f"{before / 1024:.1f} → {after / 1024:.1f}", "flat",
-                    after <= before * 1.02)
+        # The first ones bring each client's first message to tell of; those that follow find all that in place.
+        report.line("memory before, after 5 and after 10 deliveries, MB", " → ".join(f"{kib / 1024:.1f}" for kib in memory),
+                    "flat", memory[2] <= memory[1] * 1.01)
 
 
 NOOP, FLAGS = "NOOP", "UID FETCH 5 (FLAGS)"
