@@ -66,7 +66,8 @@ class Worker final : private session::Host {
   void post(std::function<void()> work) override { loop_.post(std::move(work)); }
   void wipe_buffers() override { loop_.wipe_buffers(); }
   async::Task<std::unique_ptr<backend::BackendConnection>> connect(
-      std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+      backend::MaybeOrigin origin) override;
   const session::ServicePtr& service() const override { return service_; }
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }

@@ -91,8 +91,8 @@ Task<> HealthChecks::knock(const Watched& watched) {
   const auto server = watched.server;
   if (!server->limit->try_acquire()) co_return;
   ConnectionLimit::Permit permit(server->limit);
-  auto connection =
-      co_await connect_to(loop_, servers, server, servers->config().health_check->timeout, Millis(0));
+  auto connection = co_await connect_to(loop_, servers, server, std::nullopt,
+                                        servers->config().health_check->timeout, Millis(0));
   connection->permit = std::move(permit);
   servers->succeeded(*server, loop_.now());
   co_await connection->close(kLogoutLimit);

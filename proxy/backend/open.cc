@@ -50,6 +50,13 @@ Task<> learn_capabilities(BackendConnection& connection) {
   if (!reply.ok()) throw net::ConnectionLost(net::Side::kBackend, "CAPABILITY was refused: " + reply.text);
 }
 
+// Only where it is offered before login; and who does not want to know it is a server all the same.
+Task<> tell_client_id(BackendConnection& connection, const Origin& origin) {
+  if (!connection.capabilities().has("ID")) co_return;
+  auto reply = co_await connection.run(id_command(origin));
+  if (!reply.ok()) base::log::debug("session {}: ID was refused: {}", origin.session, reply.text);
+}
+
 std::string tls_name(const config::Backend& backend, const base::Endpoint& endpoint) {
   return backend.server_name.empty() ? endpoint.host : backend.server_name;
 }
@@ -92,7 +99,7 @@ std::optional<base::IpAddress> next_source(const config::Backend& backend, Backe
 Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
                                                     std::shared_ptr<BackendServers> servers,
                                                     std::shared_ptr<BackendServers::Server> server,
-                                                    Millis limit, Millis keepalive) {
+                                                    MaybeOrigin origin, Millis limit, Millis keepalive) {
   const auto& backend = servers->config();
   net::ConnectOptions options;
   options.limit = limit;
@@ -101,6 +108,7 @@ Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
 
   const auto began = loop.now();
   auto tcp = co_await net::connect(loop, server->endpoint, options);
+  tcp->write(proxy_header(backend.send_proxy, origin));
   const auto name = tls_name(backend, server->endpoint);
   std::unique_ptr<net::Stream> stream;
   if (backend.tls == config::BackendTls::kImplicit) {
@@ -119,13 +127,15 @@ Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
   if (backend.tls == config::BackendTls::kStarttls) co_await start_tls(*connection, servers, name, limit);
   co_await learn_capabilities(*connection);
   server->connect_time.note(std::chrono::duration_cast<Millis>(loop.now() - began), loop.now());
+  if (backend.send_client_id && origin) co_await tell_client_id(*connection, *origin);
   connection->server = std::move(server);
   co_return connection;
 }
 
 Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
                                                          std::shared_ptr<BackendServers> servers,
-                                                         std::string login_name, Millis keepalive) {
+                                                         std::string login_name, MaybeOrigin origin,
+                                                         Millis keepalive) {
   std::string problem;
   const auto candidates = servers->candidates(login_name, loop.now());
   if (candidates.empty()) problem = "down, as the health checks say, or drained";
@@ -136,7 +146,8 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
     for (bool again = true; again;) {
       again = false;
       try {
-        connection = co_await connect_to(loop, servers, server, servers->config().connect_timeout, keepalive);
+        connection =
+            co_await connect_to(loop, servers, server, origin, servers->config().connect_timeout, keepalive);
       } catch (const net::OutOfDescriptors& error) {
         throw BackendUnavailable(error.what());  // our failure, not the server's: it is not down
       } catch (const TurnedAway& error) {

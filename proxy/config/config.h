@@ -29,6 +29,7 @@ enum class MailboxAccess : uint8_t { kShared, kExclusive, kUnrestricted };
 enum class Conflicts : uint8_t { kSingleAccess, kSingleWriter, kNone };
 enum class ShareCredentials : uint8_t { kAny, kIdentical };
 enum class UidNext : uint8_t { kSticky, kUnreliable };
+enum class SendProxy : uint8_t { kNone, kV1, kV2 };
 
 struct Certificate {
   std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
@@ -100,6 +101,8 @@ struct Backend {
   base::Millis command_timeout{300'000};
   UidNext uid_next = UidNext::kSticky;
   std::vector<base::IpAddress> source_addresses;
+  SendProxy send_proxy = SendProxy::kNone;
+  bool send_client_id = false;
   std::vector<std::string> shared_namespaces;
   std::vector<MailboxAlias> mailbox_aliases;
   std::vector<std::string> hide_capabilities;               // upper case

@@ -40,7 +40,7 @@ Door::Door(net::EventLoop& loop, Transcript& transcript, const Options& options,
 
 Task<std::unique_ptr<backend::BackendConnection>> Door::connect(Opening& opening) {
   try {
-    auto connection = co_await backend::connect_to(loop_, servers_, servers_->servers().front(),
+    auto connection = co_await backend::connect_to(loop_, servers_, servers_->servers().front(), std::nullopt,
                                                    backend().connect_timeout, kNoKeepalive);
     co_return connection;
   } catch (const backend::TurnedAway& away) {

@@ -557,6 +557,11 @@ Millis ClientSession::busy_for() const {
   return std::chrono::duration_cast<Millis>(host_.scheduler().now() - begun_at_);
 }
 
+backend::MaybeOrigin ClientSession::origin() const {
+  if (!stream_) return std::nullopt;
+  return backend::Origin{stream_->ends(), fmt::format("{:x}", id_)};
+}
+
 std::optional<base::IpAddress> ClientSession::counted_address() const {
   const auto address = stream_->peer().address;
   if (address && base::any_contains(config().limits.trusted_networks, *address)) return std::nullopt;

@@ -93,6 +93,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void enter(State state);
   State state() const { return state_; }
   uint64_t id() const { return id_; }
+  // Of connections that are opened for this client; nothing once it has gone.
+  backend::MaybeOrigin origin() const;
   const std::string& label() const { return label_; }
   // A line of the log, with who it is about: session, client, user, backend, server.
   void log(base::log::Event& event, std::initializer_list<base::log::Field> fields) const;

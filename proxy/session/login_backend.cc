@@ -201,7 +201,8 @@ Task<> ClientSession::ask(Login& login) {
   backend::LoginOutcome outcome;
   std::string problem;
   try {
-    seat.connection = co_await host_.connect(login.servers, seat.login_name);
+    auto for_whom = backend::tells_origin(backend) ? origin() : std::nullopt;
+    seat.connection = co_await host_.connect(login.servers, seat.login_name, std::move(for_whom));
     server_name_ = seat.connection->server->endpoint.to_string();
     outcome = co_await backend::log_in(*seat.connection, backend, login.credential, seat.login_name);
   } catch (const backend::BackendUnavailable& error) {

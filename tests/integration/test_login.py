@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 from case import DIRECT, IntegrationTest, front, proxy_only
-from common import message, wait_until
+from common import LOOPBACK, certificates, free_port, message, wait_until
 from proxy import Proxy
 from raw import Closed, RawClient, quoted
 from servers import Courier, Dovecot, Imap4d
@@ -360,3 +360,60 @@ class Tokens(IntegrationTest):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+@proxy_only
+class Origin(IntegrationTest):
+    """Dovecot is told who the client is: by a PROXY header, or by ID."""
+
+    CLIENT = "127.0.0.42"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.plain, cls.tls = free_port(), free_port()
+        cls.server = cls.enterClassContext(Dovecot(settings=f"""
+haproxy_trusted_networks = 127.0.0.1
+login_trusted_networks = 127.0.0.1
+service imap-login {{
+  inet_listener haproxy {{
+    port = {cls.plain}
+    haproxy = yes
+  }}
+  inet_listener haproxys {{
+    port = {cls.tls}
+    haproxy = yes
+    ssl = yes
+  }}
+}}
+"""))
+        ca = {"ca": str(certificates().ca), "health_check": {"interval": "100ms"}}
+        cls.backends = {
+            "v1": {"servers": [f"{LOOPBACK}:{cls.plain}"], "tls": "none", "send_proxy": "v1"},
+            "v2": {"servers": [f"{LOOPBACK}:{cls.plain}"], "tls": "none", "send_proxy": "v2"},
+            "v2tls": {"servers": [f"localhost:{cls.tls}"], "tls": "implicit", "send_proxy": "v2", **ca},
+            "v1starttls": {"servers": [f"localhost:{cls.plain}"], "tls": "starttls", "send_proxy": "v1", **ca},
+            "id": {"servers": [f"{LOOPBACK}:{cls.server.port}"], "tls": "none", "send_client_id": True}}
+        cls.proxy = cls.enterClassContext(Proxy(cls.server, "shared", top={
+            "backends": cls.backends,
+            "routes": [{"user": f"user{10 + n}@*", "backend": name} for n, name in enumerate(cls.backends)]}))
+
+    def test_the_log_of_the_server_names_the_client(self):
+        for number, name in enumerate(self.backends):
+            with self.subTest(name):
+                user = self.server.users[f"user{10 + number}@example.test"]
+                client = self.raw(self.proxy, user, source=self.CLIENT)
+                self.assertOk(client.command("SELECT INBOX"))
+                line = wait_until(lambda: re.search(rf"Login: user=<{re.escape(user.name)}>.*", self.server.log()), 10,
+                                  "the login in Dovecot's log").group()
+                self.assertIn(f"rip={self.CLIENT}, lip=127.0.0.1", line)
+                if name == "id":  # the session of the proxy's own log
+                    session = re.search(rf"login session=(\S+) client={self.CLIENT}:\d+ user={user.name}", self.proxy.log()).group(1)
+                    self.assertIn(f"session=<{session}>", line)
+
+    def test_health_checks_are_the_proxys_own(self):
+        """LOCAL and UNKNOWN, which Dovecot takes: the address is that of the connection."""
+        log = wait_until(lambda: self.server.log() if re.search(r"Disconnected.*rip=127\.0\.0\.1,", self.server.log()) else None,
+                         10, "a health check in Dovecot's log")
+        self.assertNotRegex(log, "(?i)haproxy.*(invalid|unexpected|error|disconnected)")
+        self.assertNotIn("is down", self.proxy.log())

@@ -35,7 +35,8 @@ class ProxyWorker final : private session::Host {
   void post(std::function<void()> work) override;
   void wipe_buffers() override {}
   async::Task<std::unique_ptr<backend::BackendConnection>> connect(
-      std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+      backend::MaybeOrigin origin) override;
   const session::ServicePtr& service() const override { return service_; }
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
