@@ -78,6 +78,10 @@ class Worker final : private session::Host {
     deliver_(worker, std::move(client));
   }
   std::unique_ptr<net::Stream> adopt(session::HandedOver& client) override;
+  async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService> service,
+                                       base::Secret question) override {
+    return backend::AuthService::ask(loop_, std::move(service), std::move(question));
+  }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
   bool has_given_up(std::string_view backend, std::string_view login_name) const override {

@@ -11,6 +11,10 @@ namespace {
 base::log::Event down_event{base::log::Level::kWarn, "server is down"};
 base::log::Event up_event{base::log::Level::kInfo, "server is up again"};
 
+// Servers that auth_http services name.
+constexpr size_t kMostElsewhere = 4'096;
+constexpr base::Millis kKeepUnused{10 * 60 * 1000};
+
 net::ClientTlsOptions tls_options(const config::Backend& backend) {
   net::ClientTlsOptions options;
   options.trust = static_cast<net::TlsTrust>(backend.tls_verify);
@@ -153,6 +157,7 @@ uint32_t ConnectionLimit::waiting() const {
 
 std::shared_ptr<BackendServers::Server> KnownServers::get(const std::string& backend,
                                                           const base::Endpoint& endpoint) {
+  const std::lock_guard lock(mutex_);
   std::erase_if(servers_, [](const auto& entry) { return entry.second.expired(); });
   auto& entry = servers_[{backend, endpoint.to_string()}];
   auto server = entry.lock();
@@ -165,12 +170,14 @@ std::shared_ptr<BackendServers::Server> KnownServers::get(const std::string& bac
 }
 
 std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, const config::Backend& backend,
-                                                     KnownServers& known) {
+                                                     std::shared_ptr<KnownServers> known) {
   auto made = std::make_shared<BackendServers>();
   made->owner_ = std::move(config);
   made->backend_ = &backend;
+  made->name_ = backend.name;
   if (backend.tls != config::BackendTls::kNone) made->tls_ = net::ClientTls::make(tls_options(backend));
-  for (const auto& endpoint : backend.servers) made->servers_.push_back(known.get(backend.name, endpoint));
+  for (const auto& endpoint : backend.servers) made->servers_.push_back(known->get(backend.name, endpoint));
+  made->known_ = known;
   return made;
 }
 
@@ -179,12 +186,76 @@ void BackendServers::apply_limits() const {
     server->limit->set_most(backend_->max_connections);
     if (!backend_->health_check) server->health.forget();
   }
+  for (const auto& other : elsewhere()) other->apply_limits();
+}
+
+std::shared_ptr<BackendServers> BackendServers::make_elsewhere(std::shared_ptr<Server> server) const {
+  auto made = std::make_shared<BackendServers>();
+  made->owner_ = owner_;
+  made->backend_ = backend_;
+  made->name_ = name_ + "@" + server->endpoint.to_string();  // "@" is in no backend's name
+  made->tls_ = tls_;
+  made->known_ = known_;
+  made->servers_.push_back(std::move(server));
+  return made;
+}
+
+std::shared_ptr<BackendServers> BackendServers::at(const base::Endpoint& server, base::Instant now) const {
+  const auto key = server.to_string();
+  const std::lock_guard lock(mutex_);
+  if (const auto found = elsewhere_.find(key); found != elsewhere_.end()) {
+    found->second.asked_for = now;
+    return found->second.servers;
+  }
+  forget_unused(now);
+  if (elsewhere_.size() >= kMostElsewhere) return nullptr;
+  auto one = known_->get(backend_->name, server);  // it may be one of the backend's own
+  if (one.use_count() == 1) one->limit->set_most(backend_->max_connections);  // else it has its limit
+  auto made = make_elsewhere(std::move(one));
+  elsewhere_[key] = {made, now};
+  return made;
+}
+
+void BackendServers::forget_unused(base::Instant now) const {
+  std::erase_if(elsewhere_, [now](const auto& entry) {
+    return entry.second.servers.use_count() == 1 && now - entry.second.asked_for >= kKeepUnused;
+  });
+}
+
+std::vector<std::shared_ptr<BackendServers>> BackendServers::elsewhere() const {
+  std::vector<std::shared_ptr<BackendServers>> all;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, one] : elsewhere_) all.push_back(one.servers);
+  return all;
+}
+
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::all_servers() const {
+  auto all = servers_;
+  for (const auto& other : elsewhere()) {
+    const auto& server = other->servers().front();
+    if (std::find(servers_.begin(), servers_.end(), server) == servers_.end()) all.push_back(server);
+  }
+  return all;
+}
+
+std::shared_ptr<BackendServers> successor(const Backends& backends, const BackendServers& servers,
+                                          base::Instant now) {
+  const auto found = backends.find(servers.config().name);
+  if (found == backends.end()) return nullptr;
+  if (servers.name() == servers.config().name) return found->second;
+  return found->second->at(servers.servers().front()->endpoint, now);
+}
+
+std::vector<size_t> BackendServers::preference_of(std::string_view login_name) const {
+  if (servers_.size() <= 1) return std::vector<size_t>(servers_.size());
+  auto preference = routing::server_preference(*backend_, login_name);
+  if (!backend_->failover) preference.resize(1);
+  return preference;
 }
 
 std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(std::string_view login_name,
                                                                                 base::Instant now) const {
-  auto preference = routing::server_preference(*backend_, login_name);
-  if (!backend_->failover) preference.resize(1);
+  const auto preference = preference_of(login_name);
   // By standing, and of equal ones by preference. Each is asked once: it may change meanwhile.
   std::vector<std::pair<ServerHealth::Standing, size_t>> ranked;
   for (size_t i = 0; i < preference.size(); ++i) {

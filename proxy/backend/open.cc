@@ -1,5 +1,6 @@
 #include "backend/open.h"
 
+#include "backend/take_place.h"
 #include "base/log_event.h"
 #include "net/connect.h"
 #include "net/tls_stream.h"
@@ -16,33 +17,6 @@ base::log::Event failed_event{base::log::Level::kWarn, "backend connection faile
 // With a server that is full.
 constexpr Millis kPatience{3'000};
 constexpr Millis kLookAgain{50};
-
-// The other threads' end of a wait for a place: grants come from whichever thread gave one back.
-struct PlaceWait {
-  async::Event granted;
-};
-
-Task<ConnectionLimit::Permit> take_place(net::EventLoop& loop, std::shared_ptr<ConnectionLimit> limit,
-                                         Millis most) {
-  auto wait = std::make_shared<PlaceWait>();
-  auto waiter = std::make_shared<ConnectionLimit::Waiter>();
-  waiter->granted = [&loop, weak = std::weak_ptr(wait)] {
-    loop.post([weak] {
-      if (const auto alive = weak.lock()) alive->granted.set();
-    });
-  };
-  if (limit->acquire(waiter)) co_return ConnectionLimit::Permit(limit);
-  std::exception_ptr cancelled;
-  try {
-    co_await wait->granted.wait_for(most);
-  } catch (const async::Cancelled&) {
-    cancelled = std::current_exception();
-  }
-  if (!cancelled && wait->granted.is_set()) co_return ConnectionLimit::Permit(limit);
-  limit->withdraw(waiter);
-  if (cancelled) std::rethrow_exception(cancelled);
-  throw BackendUnavailable("no connection became free (max_connections)");
-}
 
 Task<> learn_capabilities(BackendConnection& connection) {
   if (!connection.capabilities().empty()) co_return;
@@ -141,6 +115,7 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
   if (candidates.empty()) problem = "down, as the health checks say, or drained";
   for (const auto& server : candidates) {
     auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
+    if (!permit) throw BackendUnavailable("no connection became free (max_connections)");
     std::unique_ptr<BackendConnection> connection;
     const auto until = loop.now() + kPatience;
     for (bool again = true; again;) {
@@ -161,7 +136,7 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
     }
     if (connection) {
       servers->succeeded(*server, loop.now());
-      connection->permit = std::move(permit);
+      connection->permit = std::move(*permit);
       connection->stay = UsersThere::enter(server->users, login_name);
       co_return connection;
     }

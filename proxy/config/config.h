@@ -71,7 +71,7 @@ struct HealthCheck {
 
 struct Backend {
   std::string name;
-  std::vector<base::Endpoint> servers;
+  std::vector<base::Endpoint> servers;  // may be empty where auth_http services say which one it is
   bool failover = true;
   BackendTls tls = BackendTls::kNone;
   TlsVerify tls_verify = TlsVerify::kFull;
@@ -117,6 +117,27 @@ struct UserEntry {
   friend bool operator==(const UserEntry&, const UserEntry&) = default;
 };
 
+struct HttpHeader {
+  std::string name;
+  base::Secret value;
+  friend bool operator==(const HttpHeader&, const HttpHeader&) = default;
+};
+
+// A service that speaks nginx's auth_http protocol: it is asked at each login.
+struct AuthHttp {
+  std::string url;          // as written, for messages
+  base::Endpoint endpoint;  // host:port, or a unix socket
+  bool tls = false;         // https
+  std::string host;         // as the Host header names it
+  std::string target;       // what is asked for: "/auth?x=1"
+  base::Millis timeout{10'000};
+  std::vector<HttpHeader> headers;  // added to each request
+  std::string ca;                   // PEM file; empty: the system's
+  TlsVerify tls_verify = TlsVerify::kFull;
+  uint32_t max_connections = 64;  // requests at once, whole process
+  friend bool operator==(const AuthHttp&, const AuthHttp&) = default;
+};
+
 struct Route {
   std::optional<std::string> user;  // pattern: * and ? as in shells, without regard to case
   std::optional<std::string> listener;
@@ -126,6 +147,7 @@ struct Route {
   std::string login_as;                    // "{user}", "{local}", "{domain}" replaced; empty: as given
   std::string users_file;                  // its path, for messages
   std::map<std::string, UserEntry> users;  // by user name in lower case
+  std::optional<AuthHttp> auth_http;       // nothing: nobody is asked
   int line = 0;                            // in the file, for "why"
   friend bool operator==(const Route&, const Route&) = default;
 };

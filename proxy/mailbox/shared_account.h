@@ -157,6 +157,7 @@ class SharedAccount final : private SharedConnection::Owner,
 
   const backend::Capabilities& capabilities() const { return capabilities_; }
   const config::Backend& config() const { return servers_->config(); }
+  const backend::BackendServers& servers() const { return *servers_; }
   const std::string& login_name() const { return login_name_; }
   AccountId id() const { return id_; }  // for the arbiter
   Workplace& workplace() { return workplace_; }

@@ -34,7 +34,7 @@ Door::Door(net::EventLoop& loop, Transcript& transcript, const Options& options,
     : loop_(loop), transcript_(transcript) {
   credential_.secret = std::move(password);
   const auto config = one_backend(options);
-  backend::KnownServers known;
+  const auto known = std::make_shared<backend::KnownServers>();
   servers_ = backend::BackendServers::make(config, config->backends.at("probed"), known);
 }
 

@@ -173,7 +173,14 @@ Task<> ClientSession::talk() {
     reader_.set_stream(stream_.get());
     const bool by_login = came->credential.mechanism == config::Mechanism::kLogin;
     command_begins(by_login ? Verb::kLogin : Verb::kAuthenticate);
-    co_await decide(std::move(came->tag), std::move(came->credential));
+    enter(State::kAuthenticating);
+    user_ = std::move(came->user);
+    attempts_ = came->attempts;
+    begin_trace(user_);
+    Login login{.tag = std::move(came->tag),
+                .credential = std::move(came->credential),
+                .target = std::move(came->target)};
+    co_await open_backend(login);
   } else {
     if (!admit()) co_return;
     if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();
@@ -371,6 +378,7 @@ Task<> ClientSession::before_login() {
                        entry.command.verb == Verb::kUnknown ? "BAD Unknown command" : "BAD Log in first");
         if (reader_.holding()) reader_.expect_commands();
     }
+    if (state_ == State::kLogout) co_return;
   }
 }
 

@@ -4,9 +4,11 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
-from case import DIRECT, IntegrationTest, front, proxy_only
+from auth_service import AuthService
+from case import DIRECT, Background, IntegrationTest, front, proxy_only
 from common import LOOPBACK, certificates, free_port, message, wait_until
 from proxy import Proxy
 from raw import Closed, RawClient, quoted
@@ -417,3 +419,59 @@ service imap-login {{
                          10, "a health check in Dovecot's log")
         self.assertNotRegex(log, "(?i)haproxy.*(invalid|unexpected|error|disconnected)")
         self.assertNotIn("is down", self.proxy.log())
+
+
+@proxy_only
+class AuthHttp(IntegrationTest):
+    """Two workers before a Dovecot that only the service knows; it knows other passwords than the users, too."""
+
+    KEY = "of imapmux and the service"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.enterClassContext(Dovecot())
+        cls.service = cls.enterClassContext(AuthService(cls.answer))
+        https = {"url": cls.service.url, "header": {"X-Auth-Key": cls.KEY}, "max_connections": 3}
+        cls.proxy = cls.enterClassContext(Proxy(cls.server, "shared", top={
+            "workers": 2,
+            "backends": {"mail": {"tls": "none", "login": {"mechanism": "PLAIN"}}},
+            "routes": [{"user": "*@untrusted.test", "backend": "mail", "auth_http": https},
+                       {"backend": "mail", "auth_http": {**https, "ca": str(certificates().ca)}}]}))
+
+    @classmethod
+    def answer(cls, asked):
+        time.sleep(0.02)
+        user = cls.server.users.get(asked["Auth-User"])
+        if asked["X-Auth-Key"] != cls.KEY or not user or asked["Auth-Pass"] != f"of%20{user.name}":
+            return {"Auth-Status": "Invalid login or password", "Auth-Wait": "1"}
+        return {"Auth-Status": "OK", "Auth-Server": LOOPBACK, "Auth-Port": str(cls.server.port), "Auth-Pass": user.password}
+
+    def log_in(self, user):
+        for _ in range(2):  # the second time, the proxy knows the password; the service is asked all the same
+            with RawClient(self.proxy.port) as client:
+                self.assertOk(client.command(f"LOGIN {quoted(user.name)} {quoted('of ' + user.name)}"))
+                self.assertOk(client.command("SELECT INBOX"))
+                client.command("LOGOUT")
+
+    def test_many_at_once(self):
+        before = self.service.asked
+        users = [self.server.new_user() for _ in range(12)]
+        for login in [Background(self.log_in, user) for user in users]:
+            login.result()
+        self.assertEqual(self.service.asked - before, 24)
+        self.assertLessEqual(self.service.most, 3)
+        self.assertGreater(self.service.most, 1)
+
+    def test_a_wrong_password(self):
+        user = self.server.new_user()
+        client = self.raw(self.proxy)
+        reply = self.assertNo(client.command(f"LOGIN {quoted(user.name)} {quoted(user.password)}"), "AUTHENTICATIONFAILED")
+        self.assertIn("Invalid login or password", reply.text)
+        self.assertOk(client.command(f"LOGIN {quoted(user.name)} {quoted('of ' + user.name)}"))
+
+    def test_a_service_whose_certificate_nobody_vouches_for_gets_no_password(self):
+        before = self.service.asked
+        self.assertNo(self.raw(self.proxy).command("LOGIN me@untrusted.test secret"), "UNAVAILABLE")
+        self.assertEqual(self.service.asked, before)
+        self.assertIn("certificate", self.proxy.log())

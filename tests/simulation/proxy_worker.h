@@ -45,6 +45,10 @@ class ProxyWorker final : private session::Host {
   size_t workers() const override { return 1; }
   void hand_over(size_t, std::unique_ptr<session::HandedOver>) override {}
   std::unique_ptr<net::Stream> adopt(session::HandedOver&) override { return nullptr; }
+  // No route of a simulation asks.
+  async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService>, base::Secret) override {
+    throw backend::ServiceUnavailable("there is none");
+  }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
 

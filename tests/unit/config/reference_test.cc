@@ -136,7 +136,8 @@ TEST(Reference, ValuesAreWhatTheReadersTake) {
       std::istringstream stream(type);
       std::string all;
       for (std::string word; std::getline(stream >> std::ws, word, ',');) {
-        if (word == "duration" || word == "map" || word.find("..") != std::string::npos) continue;
+        if (word == "duration" || word == "map" || word == "URL" || word.find("..") != std::string::npos)
+          continue;
         EXPECT_EQ(objection(key.path, word), "") << key.path;
         ++words;
       }
