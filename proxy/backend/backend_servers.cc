@@ -1,6 +1,7 @@
 #include "backend/backend_servers.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/log_event.h"
 #include "routing/router.h"
@@ -9,6 +10,7 @@ namespace imapmux::backend {
 namespace {
 
 base::log::Event down_event{base::log::Level::kWarn, "server is down"};
+base::log::Event returns_event{base::log::Level::kInfo, "user goes back to his server"};
 base::log::Event up_event{base::log::Level::kInfo, "server is up again"};
 
 // Servers that auth_http services name.
@@ -169,6 +171,13 @@ std::shared_ptr<BackendServers::Server> KnownServers::get(const std::string& bac
   return server;
 }
 
+std::shared_ptr<DisplacedUsers> KnownServers::displaced(const std::string& backend) {
+  const std::lock_guard lock(mutex_);
+  auto& users = displaced_[backend];
+  if (!users) users = std::make_shared<DisplacedUsers>();
+  return users;
+}
+
 std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, const config::Backend& backend,
                                                      std::shared_ptr<KnownServers> known) {
   auto made = std::make_shared<BackendServers>();
@@ -178,6 +187,7 @@ std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, c
   if (backend.tls != config::BackendTls::kNone) made->tls_ = net::ClientTls::make(tls_options(backend));
   for (const auto& endpoint : backend.servers) made->servers_.push_back(known->get(backend.name, endpoint));
   made->known_ = known;
+  made->displaced_ = known->displaced(backend.name);
   return made;
 }
 
@@ -196,6 +206,7 @@ std::shared_ptr<BackendServers> BackendServers::make_elsewhere(std::shared_ptr<S
   made->name_ = name_ + "@" + server->endpoint.to_string();  // "@" is in no backend's name
   made->tls_ = tls_;
   made->known_ = known_;
+  made->displaced_ = displaced_;
   made->servers_.push_back(std::move(server));
   return made;
 }
@@ -246,31 +257,78 @@ std::shared_ptr<BackendServers> successor(const Backends& backends, const Backen
   return found->second->at(servers.servers().front()->endpoint, now);
 }
 
-std::vector<size_t> BackendServers::preference_of(std::string_view login_name) const {
-  if (servers_.size() <= 1) return std::vector<size_t>(servers_.size());
-  auto preference = routing::server_preference(*backend_, login_name);
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::preference_of(
+    std::string_view login_name) const {
+  if (servers_.size() <= 1) return servers_;
+  std::vector<std::shared_ptr<Server>> preference;
+  for (const size_t i : routing::server_preference(*backend_, login_name)) preference.push_back(servers_[i]);
   if (!backend_->failover) preference.resize(1);
   return preference;
 }
 
-std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(std::string_view login_name,
+const BackendServers::Server* BackendServers::current(
+    const std::string& login_name, const std::vector<std::shared_ptr<Server>>& preference) const {
+  if (preference.size() <= 1) return nullptr;
+  for (const auto& server : preference)
+    if (server->users->has(login_name)) return server.get();
+  const auto last = displaced_->whereabouts(login_name);
+  if (!last) return nullptr;
+  for (const auto& server : preference)
+    if (server->endpoint.to_string() == *last) return server.get();
+  return nullptr;
+}
+
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(const std::string& login_name,
                                                                                 base::Instant now) const {
   const auto preference = preference_of(login_name);
+  const auto* here = current(login_name, preference);
   // By standing, and of equal ones by preference. Each is asked once: it may change meanwhile.
-  std::vector<std::pair<ServerHealth::Standing, size_t>> ranked;
+  std::vector<std::tuple<ServerHealth::Standing, bool, size_t>> ranked;
   for (size_t i = 0; i < preference.size(); ++i) {
-    const auto& server = *servers_[preference[i]];
+    const auto& server = *preference[i];
     if (server.draining && !server.users->has(login_name)) continue;
-    ranked.emplace_back(server.health.standing(now), i);
+    ranked.emplace_back(server.health.standing(now), &server != here, i);
   }
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::shared_ptr<Server>> order;
-  if (ranked.empty() || ranked.front().first == ServerHealth::Standing::kDown) return order;
-  for (const auto& [standing, i] : ranked) order.push_back(servers_[preference[i]]);
+  if (ranked.empty() || std::get<0>(ranked.front()) == ServerHealth::Standing::kDown) return order;
+  for (const auto& [standing, away, i] : ranked) order.push_back(preference[i]);
   return order;
 }
 
-bool BackendServers::has_room(std::string_view login_name, base::Instant now) const {
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::choose(const std::string& login_name,
+                                                                            base::Instant now) const {
+  const auto any = [&](const auto& server) { return server->users->has(login_name); };
+  const bool connected = servers_.size() > 1 && std::any_of(servers_.begin(), servers_.end(), any);
+  if (!connected) bring_back(login_name, now);
+  return candidates(login_name, now);
+}
+
+void BackendServers::settled(const std::string& login_name, const Server& server) const {
+  const auto preference = preference_of(login_name);
+  if (preference.size() <= 1) return;
+  if (preference.front().get() == &server) {
+    displaced_->is_home(login_name);
+  } else {
+    displaced_->went_away(login_name, server.endpoint.to_string());
+  }
+}
+
+bool BackendServers::is_displaced(const std::string& login_name) const {
+  return servers_.size() > 1 && displaced_->whereabouts(login_name).has_value();
+}
+
+bool BackendServers::bring_back(const std::string& login_name, base::Instant now) const {
+  if (!is_displaced(login_name)) return false;
+  const auto& home = *preference_of(login_name).front();
+  const bool takes_users = !home.draining && home.health.standing(now) == ServerHealth::Standing::kUp;
+  const auto server = home.endpoint.to_string();
+  if (!takes_users || !displaced_->bring_back(login_name, server, now)) return false;
+  returns_event.write({{"backend", backend_->name}, {"server", server}, {"user", login_name}});
+  return true;
+}
+
+bool BackendServers::has_room(const std::string& login_name, base::Instant now) const {
   const auto all = candidates(login_name, now);
   return !all.empty() && all.front()->limit->has_room();
 }

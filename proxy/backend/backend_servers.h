@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "backend/answer_time.h"
+#include "backend/displaced_users.h"
 #include "backend/server_health.h"
 #include "backend/users_there.h"
 #include "config/config.h"
@@ -148,9 +149,19 @@ class BackendServers {
   // The servers for a user in the order to try: his own, then (with failover) the others; first those that
   // are up, then those that are passed over, then those that are down; without those that are drained, unless
   // he is there. None if that leaves none, or if all are down.
-  std::vector<std::shared_ptr<Server>> candidates(std::string_view login_name, base::Instant now) const;
+  std::vector<std::shared_ptr<Server>> candidates(const std::string& login_name, base::Instant now) const;
+  // The same for a connection that is opened now. Who went to another server because his own was down goes
+  // back when that is up, he has no connection left, and it is his turn: one user a second and server. Until
+  // then he stays where he is: a user's connections are all to one server.
+  std::vector<std::shared_ptr<Server>> choose(const std::string& login_name, base::Instant now) const;
+  // He has a connection there now.
+  void settled(const std::string& login_name, const Server& server) const;
+  // He is not where he belongs, though he has nobody there who needs him (who asks has to know).
+  bool is_displaced(const std::string& login_name) const;
+  // True: it is his turn to go back, as soon as he has no connection any more.
+  bool bring_back(const std::string& login_name, base::Instant now) const;
   // Whether one of them takes a connection without making somebody else wait.
-  bool has_room(std::string_view login_name, base::Instant now) const;
+  bool has_room(const std::string& login_name, base::Instant now) const;
   // Notes the outcome of connecting to a server, for a client or to check it. The only place where a server's
   // state changes, which is logged.
   void failed(Server& server, base::Instant now, std::string_view reason) const;
@@ -163,8 +174,11 @@ class BackendServers {
   };
   std::shared_ptr<BackendServers> make_elsewhere(std::shared_ptr<Server> server) const;
   void forget_unused(base::Instant now) const;
-  // Indexes of servers_, the user's own first.
-  std::vector<size_t> preference_of(std::string_view login_name) const;
+  // His own first.
+  std::vector<std::shared_ptr<Server>> preference_of(std::string_view login_name) const;
+  // Where he has connections, or was last; null: nobody knows of any.
+  const Server* current(const std::string& login_name,
+                        const std::vector<std::shared_ptr<Server>>& preference) const;
 
   config::ConfigPtr owner_;
   const config::Backend* backend_ = nullptr;
@@ -172,6 +186,7 @@ class BackendServers {
   std::shared_ptr<const net::ClientTls> tls_;
   std::vector<std::shared_ptr<Server>> servers_;
   std::shared_ptr<KnownServers> known_;
+  std::shared_ptr<DisplacedUsers> displaced_;
   mutable std::mutex mutex_;
   mutable std::map<std::string, Elsewhere> elsewhere_;  // by server; guarded by mutex_
 };
@@ -181,10 +196,12 @@ class BackendServers {
 class KnownServers {
  public:
   std::shared_ptr<BackendServers::Server> get(const std::string& backend, const base::Endpoint& endpoint);
+  std::shared_ptr<DisplacedUsers> displaced(const std::string& backend);
 
  private:
   std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, std::weak_ptr<BackendServers::Server>> servers_;
+  std::map<std::string, std::shared_ptr<DisplacedUsers>> displaced_;
 };
 
 using Backends = std::map<std::string, std::shared_ptr<BackendServers>>;  // by name

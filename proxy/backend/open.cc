@@ -111,7 +111,7 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
                                                          std::string login_name, MaybeOrigin origin,
                                                          Millis keepalive) {
   std::string problem;
-  const auto candidates = servers->candidates(login_name, loop.now());
+  const auto candidates = servers->choose(login_name, loop.now());
   if (candidates.empty()) problem = "down, as the health checks say, or drained";
   for (const auto& server : candidates) {
     auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
@@ -138,6 +138,7 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
       servers->succeeded(*server, loop.now());
       connection->permit = std::move(*permit);
       connection->stay = UsersThere::enter(server->users, login_name);
+      servers->settled(login_name, *server);
       co_return connection;
     }
     failed_event.write({{"backend", servers->config().name},
