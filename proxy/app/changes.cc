@@ -77,6 +77,8 @@ constexpr std::array kBackendFields = std::to_array<Field<Backend>>({
     {"command_timeout", same<&Backend::command_timeout>},
     {"uidnext", same<&Backend::uid_next>},
     {"source_addresses", same<&Backend::source_addresses>},
+    {"send_proxy", same<&Backend::send_proxy>},
+    {"send_client_id", same<&Backend::send_client_id>},
     {"shared_namespaces", same<&Backend::shared_namespaces>},
     {"mailbox_aliases", same<&Backend::mailbox_aliases>},
     {"hide_capabilities", same<&Backend::hide_capabilities>},

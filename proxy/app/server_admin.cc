@@ -94,7 +94,7 @@ session::Snapshot Server::snapshot(session::Detail detail) {
       std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()));
   const auto in_force = service();
   for (const auto& [name, servers] : in_force->backends) {
-    for (const auto& server : servers->servers()) {
+    for (const auto& server : servers->all_servers()) {
       all.servers.push_back({.backend = name,
                              .server = server->endpoint.to_string(),
                              .standing = server->health.standing(now),
@@ -135,7 +135,7 @@ size_t Server::drain(const admin::DrainWish& wish) {
   const auto in_force = service();
   for (const auto& [name, servers] : in_force->backends) {
     if (name != wish.backend) continue;
-    for (const auto& server : servers->servers()) {
+    for (const auto& server : servers->all_servers()) {
       if (!wish.server.empty() && server->endpoint.to_string() != wish.server) continue;
       ++meant;
       server->draining = wish.on;

@@ -10,6 +10,15 @@ namespace imapmux::app {
 
 using base::Millis;
 
+namespace {
+
+base::Instant steady_now() {
+  return base::Instant(
+      std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+}  // namespace
+
 std::string Server::begin_handing_on() {
   const std::lock_guard lock(reloading_);
   if (!running_) return "it is ending";
@@ -59,7 +68,7 @@ std::vector<Server::Connections> Server::cap_connections() {
   const auto in_force = service();
   for (const auto& [name, servers] : in_force->backends) {
     if (servers->config().max_connections == 0) continue;
-    for (const auto& server : servers->servers())
+    for (const auto& server : servers->all_servers())
       all.push_back({name, server->endpoint.to_string(), server->limit->cap()});
   }
   return all;
@@ -69,8 +78,15 @@ void Server::set_theirs(const std::string& backend, const std::string& server, u
   const auto config = service();
   const auto found = config->backends.find(backend);
   if (found == config->backends.end()) return;
-  for (const auto& one : found->second->servers())
-    if (one->endpoint.to_string() == server) one->limit->set_theirs(number);
+  for (const auto& one : found->second->all_servers()) {
+    if (one->endpoint.to_string() != server) continue;
+    one->limit->set_theirs(number);
+    return;
+  }
+  // One that an auth_http service has named over there.
+  const auto endpoint = base::parse_endpoint(server);
+  const auto elsewhere = endpoint ? found->second->at(*endpoint, steady_now()) : nullptr;
+  if (elsewhere) elsewhere->servers().front()->limit->set_theirs(number);
 }
 
 void Server::give_up(const mailbox::AccountSet& accounts, std::function<void()> done) {
@@ -102,7 +118,7 @@ bool Server::take_back() {
   handing_on_ = false;
   const auto now = service();
   for (const auto& [name, servers] : now->backends)
-    for (const auto& server : servers->servers()) server->limit->lift_cap();
+    for (const auto& server : servers->all_servers()) server->limit->lift_cap();
   for (auto& worker : workers_) worker->go_on();
   if (admin_descriptor_) {
     former = std::move(admin_);

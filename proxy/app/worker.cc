@@ -104,8 +104,8 @@ Task<> Worker::close_for_good(session::Seat seat) {
 }
 
 Task<std::unique_ptr<backend::BackendConnection>> Worker::connect(
-    std::shared_ptr<backend::BackendServers> servers, std::string login_name) {
-  return backend::open_connection(loop_, std::move(servers), std::move(login_name),
+    std::shared_ptr<backend::BackendServers> servers, std::string login_name, backend::MaybeOrigin origin) {
+  return backend::open_connection(loop_, std::move(servers), std::move(login_name), std::move(origin),
                                   service_->config->limits.tcp_keepalive);
 }
 

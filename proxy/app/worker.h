@@ -66,7 +66,8 @@ class Worker final : private session::Host {
   void post(std::function<void()> work) override { loop_.post(std::move(work)); }
   void wipe_buffers() override { loop_.wipe_buffers(); }
   async::Task<std::unique_ptr<backend::BackendConnection>> connect(
-      std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+      backend::MaybeOrigin origin) override;
   const session::ServicePtr& service() const override { return service_; }
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
@@ -77,6 +78,10 @@ class Worker final : private session::Host {
     deliver_(worker, std::move(client));
   }
   std::unique_ptr<net::Stream> adopt(session::HandedOver& client) override;
+  async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService> service,
+                                       base::Secret question) override {
+    return backend::AuthService::ask(loop_, std::move(service), std::move(question));
+  }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
   bool has_given_up(std::string_view backend, std::string_view login_name) const override {

@@ -1,6 +1,7 @@
 #include "backend/backend_servers.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/log_event.h"
 #include "routing/router.h"
@@ -9,7 +10,12 @@ namespace imapmux::backend {
 namespace {
 
 base::log::Event down_event{base::log::Level::kWarn, "server is down"};
+base::log::Event returns_event{base::log::Level::kInfo, "user goes back to his server"};
 base::log::Event up_event{base::log::Level::kInfo, "server is up again"};
+
+// Servers that auth_http services name.
+constexpr size_t kMostElsewhere = 4'096;
+constexpr base::Millis kKeepUnused{10 * 60 * 1000};
 
 net::ClientTlsOptions tls_options(const config::Backend& backend) {
   net::ClientTlsOptions options;
@@ -153,6 +159,7 @@ uint32_t ConnectionLimit::waiting() const {
 
 std::shared_ptr<BackendServers::Server> KnownServers::get(const std::string& backend,
                                                           const base::Endpoint& endpoint) {
+  const std::lock_guard lock(mutex_);
   std::erase_if(servers_, [](const auto& entry) { return entry.second.expired(); });
   auto& entry = servers_[{backend, endpoint.to_string()}];
   auto server = entry.lock();
@@ -164,13 +171,23 @@ std::shared_ptr<BackendServers::Server> KnownServers::get(const std::string& bac
   return server;
 }
 
+std::shared_ptr<DisplacedUsers> KnownServers::displaced(const std::string& backend) {
+  const std::lock_guard lock(mutex_);
+  auto& users = displaced_[backend];
+  if (!users) users = std::make_shared<DisplacedUsers>();
+  return users;
+}
+
 std::shared_ptr<BackendServers> BackendServers::make(config::ConfigPtr config, const config::Backend& backend,
-                                                     KnownServers& known) {
+                                                     std::shared_ptr<KnownServers> known) {
   auto made = std::make_shared<BackendServers>();
   made->owner_ = std::move(config);
   made->backend_ = &backend;
+  made->name_ = backend.name;
   if (backend.tls != config::BackendTls::kNone) made->tls_ = net::ClientTls::make(tls_options(backend));
-  for (const auto& endpoint : backend.servers) made->servers_.push_back(known.get(backend.name, endpoint));
+  for (const auto& endpoint : backend.servers) made->servers_.push_back(known->get(backend.name, endpoint));
+  made->known_ = known;
+  made->displaced_ = known->displaced(backend.name);
   return made;
 }
 
@@ -179,27 +196,139 @@ void BackendServers::apply_limits() const {
     server->limit->set_most(backend_->max_connections);
     if (!backend_->health_check) server->health.forget();
   }
+  for (const auto& other : elsewhere()) other->apply_limits();
 }
 
-std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(std::string_view login_name,
-                                                                                base::Instant now) const {
-  auto preference = routing::server_preference(*backend_, login_name);
+std::shared_ptr<BackendServers> BackendServers::make_elsewhere(std::shared_ptr<Server> server) const {
+  auto made = std::make_shared<BackendServers>();
+  made->owner_ = owner_;
+  made->backend_ = backend_;
+  made->name_ = name_ + "@" + server->endpoint.to_string();  // "@" is in no backend's name
+  made->tls_ = tls_;
+  made->known_ = known_;
+  made->displaced_ = displaced_;
+  made->servers_.push_back(std::move(server));
+  return made;
+}
+
+std::shared_ptr<BackendServers> BackendServers::at(const base::Endpoint& server, base::Instant now) const {
+  const auto key = server.to_string();
+  const std::lock_guard lock(mutex_);
+  if (const auto found = elsewhere_.find(key); found != elsewhere_.end()) {
+    found->second.asked_for = now;
+    return found->second.servers;
+  }
+  forget_unused(now);
+  if (elsewhere_.size() >= kMostElsewhere) return nullptr;
+  auto one = known_->get(backend_->name, server);  // it may be one of the backend's own
+  if (one.use_count() == 1) one->limit->set_most(backend_->max_connections);  // else it has its limit
+  auto made = make_elsewhere(std::move(one));
+  elsewhere_[key] = {made, now};
+  return made;
+}
+
+void BackendServers::forget_unused(base::Instant now) const {
+  std::erase_if(elsewhere_, [now](const auto& entry) {
+    return entry.second.servers.use_count() == 1 && now - entry.second.asked_for >= kKeepUnused;
+  });
+}
+
+std::vector<std::shared_ptr<BackendServers>> BackendServers::elsewhere() const {
+  std::vector<std::shared_ptr<BackendServers>> all;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, one] : elsewhere_) all.push_back(one.servers);
+  return all;
+}
+
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::all_servers() const {
+  auto all = servers_;
+  for (const auto& other : elsewhere()) {
+    const auto& server = other->servers().front();
+    if (std::find(servers_.begin(), servers_.end(), server) == servers_.end()) all.push_back(server);
+  }
+  return all;
+}
+
+std::shared_ptr<BackendServers> successor(const Backends& backends, const BackendServers& servers,
+                                          base::Instant now) {
+  const auto found = backends.find(servers.config().name);
+  if (found == backends.end()) return nullptr;
+  if (servers.name() == servers.config().name) return found->second;
+  return found->second->at(servers.servers().front()->endpoint, now);
+}
+
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::preference_of(
+    std::string_view login_name) const {
+  if (servers_.size() <= 1) return servers_;
+  std::vector<std::shared_ptr<Server>> preference;
+  for (const size_t i : routing::server_preference(*backend_, login_name)) preference.push_back(servers_[i]);
   if (!backend_->failover) preference.resize(1);
+  return preference;
+}
+
+const BackendServers::Server* BackendServers::current(
+    const std::string& login_name, const std::vector<std::shared_ptr<Server>>& preference) const {
+  if (preference.size() <= 1) return nullptr;
+  for (const auto& server : preference)
+    if (server->users->has(login_name)) return server.get();
+  const auto last = displaced_->whereabouts(login_name);
+  if (!last) return nullptr;
+  for (const auto& server : preference)
+    if (server->endpoint.to_string() == *last) return server.get();
+  return nullptr;
+}
+
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(const std::string& login_name,
+                                                                                base::Instant now) const {
+  const auto preference = preference_of(login_name);
+  const auto* here = current(login_name, preference);
   // By standing, and of equal ones by preference. Each is asked once: it may change meanwhile.
-  std::vector<std::pair<ServerHealth::Standing, size_t>> ranked;
+  std::vector<std::tuple<ServerHealth::Standing, bool, size_t>> ranked;
   for (size_t i = 0; i < preference.size(); ++i) {
-    const auto& server = *servers_[preference[i]];
+    const auto& server = *preference[i];
     if (server.draining && !server.users->has(login_name)) continue;
-    ranked.emplace_back(server.health.standing(now), i);
+    ranked.emplace_back(server.health.standing(now), &server != here, i);
   }
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::shared_ptr<Server>> order;
-  if (ranked.empty() || ranked.front().first == ServerHealth::Standing::kDown) return order;
-  for (const auto& [standing, i] : ranked) order.push_back(servers_[preference[i]]);
+  if (ranked.empty() || std::get<0>(ranked.front()) == ServerHealth::Standing::kDown) return order;
+  for (const auto& [standing, away, i] : ranked) order.push_back(preference[i]);
   return order;
 }
 
-bool BackendServers::has_room(std::string_view login_name, base::Instant now) const {
+std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::choose(const std::string& login_name,
+                                                                            base::Instant now) const {
+  const auto any = [&](const auto& server) { return server->users->has(login_name); };
+  const bool connected = servers_.size() > 1 && std::any_of(servers_.begin(), servers_.end(), any);
+  if (!connected) bring_back(login_name, now);
+  return candidates(login_name, now);
+}
+
+void BackendServers::settled(const std::string& login_name, const Server& server) const {
+  const auto preference = preference_of(login_name);
+  if (preference.size() <= 1) return;
+  if (preference.front().get() == &server) {
+    displaced_->is_home(login_name);
+  } else {
+    displaced_->went_away(login_name, server.endpoint.to_string());
+  }
+}
+
+bool BackendServers::is_displaced(const std::string& login_name) const {
+  return servers_.size() > 1 && displaced_->whereabouts(login_name).has_value();
+}
+
+bool BackendServers::bring_back(const std::string& login_name, base::Instant now) const {
+  if (!is_displaced(login_name)) return false;
+  const auto& home = *preference_of(login_name).front();
+  const bool takes_users = !home.draining && home.health.standing(now) == ServerHealth::Standing::kUp;
+  const auto server = home.endpoint.to_string();
+  if (!takes_users || !displaced_->bring_back(login_name, server, now)) return false;
+  returns_event.write({{"backend", backend_->name}, {"server", server}, {"user", login_name}});
+  return true;
+}
+
+bool BackendServers::has_room(const std::string& login_name, base::Instant now) const {
   const auto all = candidates(login_name, now);
   return !all.empty() && all.front()->limit->has_room();
 }

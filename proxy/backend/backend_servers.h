@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "backend/answer_time.h"
+#include "backend/displaced_users.h"
 #include "backend/server_health.h"
 #include "backend/users_there.h"
 #include "config/config.h"
@@ -124,45 +125,89 @@ class BackendServers {
 
   // `config` owns `backend`. Throws std::runtime_error if a TLS file can't be used.
   static std::shared_ptr<BackendServers> make(config::ConfigPtr config, const config::Backend& backend,
-                                              KnownServers& known);
+                                              std::shared_ptr<KnownServers> known);
 
   // Makes max_connections and health_check: off hold; separately, since a reload that fails must change
   // nothing.
   void apply_limits() const;
 
   const config::Backend& config() const { return *backend_; }
+  // What accounts are kept by: the backend's name, of at() with the server behind it. (Mailboxes are the same
+  // whichever server they are reached by: leases go by the backend's name alone.)
+  const std::string& name() const { return name_; }
+  // This backend with another server in place of its own, as an auth_http service said: the same settings,
+  // but a limit and health of that server. For the same server the same object, as long as anybody uses it,
+  // also over reloads; one that nobody uses is kept for a while. Null: too many are in use.
+  std::shared_ptr<BackendServers> at(const base::Endpoint& server, base::Instant now) const;
+  // All that at() has made and that are still kept.
+  std::vector<std::shared_ptr<BackendServers>> elsewhere() const;
+  // Its own servers, then those of elsewhere(), each once.
+  std::vector<std::shared_ptr<Server>> all_servers() const;
   const net::ClientTls* tls() const { return tls_.get(); }  // null with tls: none
   const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
 
   // The servers for a user in the order to try: his own, then (with failover) the others; first those that
   // are up, then those that are passed over, then those that are down; without those that are drained, unless
   // he is there. None if that leaves none, or if all are down.
-  std::vector<std::shared_ptr<Server>> candidates(std::string_view login_name, base::Instant now) const;
+  std::vector<std::shared_ptr<Server>> candidates(const std::string& login_name, base::Instant now) const;
+  // The same for a connection that is opened now. Who went to another server because his own was down goes
+  // back when that is up, he has no connection left, and it is his turn: one user a second and server. Until
+  // then he stays where he is: a user's connections are all to one server.
+  std::vector<std::shared_ptr<Server>> choose(const std::string& login_name, base::Instant now) const;
+  // He has a connection there now.
+  void settled(const std::string& login_name, const Server& server) const;
+  // He is not where he belongs, though he has nobody there who needs him (who asks has to know).
+  bool is_displaced(const std::string& login_name) const;
+  // True: it is his turn to go back, as soon as he has no connection any more.
+  bool bring_back(const std::string& login_name, base::Instant now) const;
   // Whether one of them takes a connection without making somebody else wait.
-  bool has_room(std::string_view login_name, base::Instant now) const;
+  bool has_room(const std::string& login_name, base::Instant now) const;
   // Notes the outcome of connecting to a server, for a client or to check it. The only place where a server's
   // state changes, which is logged.
   void failed(Server& server, base::Instant now, std::string_view reason) const;
   void succeeded(Server& server, base::Instant now) const;
 
  private:
+  struct Elsewhere {
+    std::shared_ptr<BackendServers> servers;
+    base::Instant asked_for;
+  };
+  std::shared_ptr<BackendServers> make_elsewhere(std::shared_ptr<Server> server) const;
+  void forget_unused(base::Instant now) const;
+  // His own first.
+  std::vector<std::shared_ptr<Server>> preference_of(std::string_view login_name) const;
+  // Where he has connections, or was last; null: nobody knows of any.
+  const Server* current(const std::string& login_name,
+                        const std::vector<std::shared_ptr<Server>>& preference) const;
+
   config::ConfigPtr owner_;
   const config::Backend* backend_ = nullptr;
+  std::string name_;
   std::shared_ptr<const net::ClientTls> tls_;
   std::vector<std::shared_ptr<Server>> servers_;
+  std::shared_ptr<KnownServers> known_;
+  std::shared_ptr<DisplacedUsers> displaced_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, Elsewhere> elsewhere_;  // by server; guarded by mutex_
 };
 
 // The servers that anything in the process still refers to: a reload finds them again, with their counts and
-// their health, also when their backend was gone meanwhile. One for all configurations; on the thread that
-// makes them.
+// their health, also when their backend was gone meanwhile. One for all configurations; thread-safe.
 class KnownServers {
  public:
   std::shared_ptr<BackendServers::Server> get(const std::string& backend, const base::Endpoint& endpoint);
+  std::shared_ptr<DisplacedUsers> displaced(const std::string& backend);
 
  private:
+  std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, std::weak_ptr<BackendServers::Server>> servers_;
+  std::map<std::string, std::shared_ptr<DisplacedUsers>> displaced_;
 };
 
 using Backends = std::map<std::string, std::shared_ptr<BackendServers>>;  // by name
+
+// What has taken the place of `servers` after a reload; null if its backend is gone.
+std::shared_ptr<BackendServers> successor(const Backends& backends, const BackendServers& servers,
+                                          base::Instant now);
 
 }  // namespace imapmux::backend

@@ -13,7 +13,8 @@ using async::Task;
 using base::Millis;
 
 constexpr Millis kLogoutLimit{1'000};
-constexpr Millis kNothingToDo{3'600'000};
+// How soon a server that an auth_http service has named is noticed.
+constexpr Millis kCollectAgain{5'000};
 
 }  // namespace
 
@@ -21,23 +22,33 @@ HealthChecks::HealthChecks(net::EventLoop& loop) : loop_(loop), tasks_(loop) {
   tasks_.spawn(run());
 }
 
-void HealthChecks::watch(const Backends& backends) {
-  std::map<const BackendServers::Server*, std::shared_ptr<Watched>> wanted;
-  for (const auto& [name, servers] : backends) {
-    const auto& rules = servers->config().health_check;
-    if (!rules) continue;
-    for (const auto& server : servers->servers()) {
-      const auto known = watched_.find(server.get());
-      auto watched = known == watched_.end() ? std::make_shared<Watched>() : known->second;
-      const auto latest = loop_.now() + rules->interval;
-      watched->next = known == watched_.end() ? latest : std::min(watched->next, latest);
-      watched->servers = servers;
-      watched->server = server;
-      wanted.emplace(server.get(), std::move(watched));
-    }
+void HealthChecks::watch(Backends backends) {
+  backends_ = std::move(backends);
+  collect();
+  changed_.notify_all();
+}
+
+void HealthChecks::collect() {
+  Servers wanted;
+  for (const auto& [name, servers] : backends_) {
+    note(servers, wanted);
+    for (const auto& other : servers->elsewhere()) note(other, wanted);
   }
   watched_ = std::move(wanted);
-  changed_.notify_all();
+}
+
+void HealthChecks::note(const std::shared_ptr<BackendServers>& servers, Servers& wanted) {
+  const auto& rules = servers->config().health_check;
+  if (!rules) return;
+  for (const auto& server : servers->servers()) {
+    const auto known = watched_.find(server.get());
+    auto watched = known == watched_.end() ? std::make_shared<Watched>() : known->second;
+    const auto latest = loop_.now() + rules->interval;
+    watched->next = known == watched_.end() ? latest : std::min(watched->next, latest);
+    watched->servers = servers;
+    watched->server = server;
+    wanted.emplace(server.get(), std::move(watched));
+  }
 }
 
 Task<> HealthChecks::stop() {
@@ -46,17 +57,23 @@ Task<> HealthChecks::stop() {
 }
 
 Task<> HealthChecks::run() {
+  auto collected = loop_.now();
   for (;;) {
     const auto now = loop_.now();
-    auto next = now + kNothingToDo;
+    if (now - collected >= kCollectAgain) {
+      collect();
+      collected = now;
+    }
+    auto next = collected + kCollectAgain;
     for (const auto& [server, watched] : watched_) {
-      if (watched->busy) continue;
-      const auto interval = watched->servers->config().health_check->interval;
+      const auto servers = watched->servers.lock();
+      if (watched->busy || !servers) continue;
+      const auto interval = servers->config().health_check->interval;
       if (watched->next <= now) {
         watched->next = now + interval;
         if (server->health.in_doubt(now, interval)) {
           watched->busy = true;
-          tasks_.spawn(check(watched));
+          tasks_.spawn(check(servers, watched));
           continue;
         }
       }
@@ -66,12 +83,11 @@ Task<> HealthChecks::run() {
   }
 }
 
-Task<> HealthChecks::check(std::shared_ptr<Watched> watched) {
-  const auto servers = watched->servers;  // a reload may replace them meanwhile
+Task<> HealthChecks::check(std::shared_ptr<BackendServers> servers, std::shared_ptr<Watched> watched) {
   auto& server = *watched->server;
   std::string problem;
   try {
-    co_await knock(*watched);
+    co_await knock(servers, watched->server);
   } catch (const net::OutOfDescriptors& error) {  // our failure, not the server's
     base::log::warn("backend {}: no health check: {}", servers->config().name, error.what());
   } catch (const net::ConnectionLost& error) {
@@ -86,13 +102,12 @@ Task<> HealthChecks::check(std::shared_ptr<Watched> watched) {
   changed_.notify_all();
 }
 
-Task<> HealthChecks::knock(const Watched& watched) {
-  const auto servers = watched.servers;
-  const auto server = watched.server;
+Task<> HealthChecks::knock(std::shared_ptr<BackendServers> servers,
+                           std::shared_ptr<BackendServers::Server> server) {
   if (!server->limit->try_acquire()) co_return;
   ConnectionLimit::Permit permit(server->limit);
-  auto connection =
-      co_await connect_to(loop_, servers, server, servers->config().health_check->timeout, Millis(0));
+  auto connection = co_await connect_to(loop_, servers, server, std::nullopt,
+                                        servers->config().health_check->timeout, Millis(0));
   connection->permit = std::move(permit);
   servers->succeeded(*server, loop_.now());
   co_await connection->close(kLogoutLimit);

@@ -18,24 +18,30 @@ namespace imapmux::backend {
 class HealthChecks {
  public:
   explicit HealthChecks(net::EventLoop& loop);
-  // From here on, those of the running configuration. A server's first check comes after one interval.
-  void watch(const Backends& backends);
+  // From here on, those of the running configuration, and those that auth_http services name. A server's
+  // first check comes after one interval.
+  void watch(Backends backends);
   // Ends all checks.
   async::Task<> stop();
 
  private:
   struct Watched {
-    std::shared_ptr<BackendServers> servers;
+    std::weak_ptr<BackendServers> servers;  // gone: nobody uses that server any more
     std::shared_ptr<BackendServers::Server> server;
     base::Instant next;
     bool busy = false;
   };
+  using Servers = std::map<const BackendServers::Server*, std::shared_ptr<Watched>>;
+  void collect();
+  void note(const std::shared_ptr<BackendServers>& servers, Servers& wanted);
   async::Task<> run();
-  async::Task<> check(std::shared_ptr<Watched> watched);
-  async::Task<> knock(const Watched& watched);
+  async::Task<> check(std::shared_ptr<BackendServers> servers, std::shared_ptr<Watched> watched);
+  async::Task<> knock(std::shared_ptr<BackendServers> servers,
+                      std::shared_ptr<BackendServers::Server> server);
 
   net::EventLoop& loop_;
-  std::map<const BackendServers::Server*, std::shared_ptr<Watched>> watched_;
+  Backends backends_;
+  Servers watched_;
   async::WaitList changed_;
   async::TaskScope tasks_;
 };

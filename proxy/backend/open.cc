@@ -1,5 +1,6 @@
 #include "backend/open.h"
 
+#include "backend/take_place.h"
 #include "base/log_event.h"
 #include "net/connect.h"
 #include "net/tls_stream.h"
@@ -17,37 +18,17 @@ base::log::Event failed_event{base::log::Level::kWarn, "backend connection faile
 constexpr Millis kPatience{3'000};
 constexpr Millis kLookAgain{50};
 
-// The other threads' end of a wait for a place: grants come from whichever thread gave one back.
-struct PlaceWait {
-  async::Event granted;
-};
-
-Task<ConnectionLimit::Permit> take_place(net::EventLoop& loop, std::shared_ptr<ConnectionLimit> limit,
-                                         Millis most) {
-  auto wait = std::make_shared<PlaceWait>();
-  auto waiter = std::make_shared<ConnectionLimit::Waiter>();
-  waiter->granted = [&loop, weak = std::weak_ptr(wait)] {
-    loop.post([weak] {
-      if (const auto alive = weak.lock()) alive->granted.set();
-    });
-  };
-  if (limit->acquire(waiter)) co_return ConnectionLimit::Permit(limit);
-  std::exception_ptr cancelled;
-  try {
-    co_await wait->granted.wait_for(most);
-  } catch (const async::Cancelled&) {
-    cancelled = std::current_exception();
-  }
-  if (!cancelled && wait->granted.is_set()) co_return ConnectionLimit::Permit(limit);
-  limit->withdraw(waiter);
-  if (cancelled) std::rethrow_exception(cancelled);
-  throw BackendUnavailable("no connection became free (max_connections)");
-}
-
 Task<> learn_capabilities(BackendConnection& connection) {
   if (!connection.capabilities().empty()) co_return;
   auto reply = co_await connection.run("CAPABILITY");
   if (!reply.ok()) throw net::ConnectionLost(net::Side::kBackend, "CAPABILITY was refused: " + reply.text);
+}
+
+// Only where it is offered before login; and who does not want to know it is a server all the same.
+Task<> tell_client_id(BackendConnection& connection, const Origin& origin) {
+  if (!connection.capabilities().has("ID")) co_return;
+  auto reply = co_await connection.run(id_command(origin));
+  if (!reply.ok()) base::log::debug("session {}: ID was refused: {}", origin.session, reply.text);
 }
 
 std::string tls_name(const config::Backend& backend, const base::Endpoint& endpoint) {
@@ -92,7 +73,7 @@ std::optional<base::IpAddress> next_source(const config::Backend& backend, Backe
 Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
                                                     std::shared_ptr<BackendServers> servers,
                                                     std::shared_ptr<BackendServers::Server> server,
-                                                    Millis limit, Millis keepalive) {
+                                                    MaybeOrigin origin, Millis limit, Millis keepalive) {
   const auto& backend = servers->config();
   net::ConnectOptions options;
   options.limit = limit;
@@ -101,6 +82,7 @@ Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
 
   const auto began = loop.now();
   auto tcp = co_await net::connect(loop, server->endpoint, options);
+  tcp->write(proxy_header(backend.send_proxy, origin));
   const auto name = tls_name(backend, server->endpoint);
   std::unique_ptr<net::Stream> stream;
   if (backend.tls == config::BackendTls::kImplicit) {
@@ -119,24 +101,28 @@ Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
   if (backend.tls == config::BackendTls::kStarttls) co_await start_tls(*connection, servers, name, limit);
   co_await learn_capabilities(*connection);
   server->connect_time.note(std::chrono::duration_cast<Millis>(loop.now() - began), loop.now());
+  if (backend.send_client_id && origin) co_await tell_client_id(*connection, *origin);
   connection->server = std::move(server);
   co_return connection;
 }
 
 Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
                                                          std::shared_ptr<BackendServers> servers,
-                                                         std::string login_name, Millis keepalive) {
+                                                         std::string login_name, MaybeOrigin origin,
+                                                         Millis keepalive) {
   std::string problem;
-  const auto candidates = servers->candidates(login_name, loop.now());
+  const auto candidates = servers->choose(login_name, loop.now());
   if (candidates.empty()) problem = "down, as the health checks say, or drained";
   for (const auto& server : candidates) {
     auto permit = co_await take_place(loop, server->limit, servers->config().backend_wait);
+    if (!permit) throw BackendUnavailable("no connection became free (max_connections)");
     std::unique_ptr<BackendConnection> connection;
     const auto until = loop.now() + kPatience;
     for (bool again = true; again;) {
       again = false;
       try {
-        connection = co_await connect_to(loop, servers, server, servers->config().connect_timeout, keepalive);
+        connection =
+            co_await connect_to(loop, servers, server, origin, servers->config().connect_timeout, keepalive);
       } catch (const net::OutOfDescriptors& error) {
         throw BackendUnavailable(error.what());  // our failure, not the server's: it is not down
       } catch (const TurnedAway& error) {
@@ -150,8 +136,9 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
     }
     if (connection) {
       servers->succeeded(*server, loop.now());
-      connection->permit = std::move(permit);
+      connection->permit = std::move(*permit);
       connection->stay = UsersThere::enter(server->users, login_name);
+      servers->settled(login_name, *server);
       co_return connection;
     }
     failed_event.write({{"backend", servers->config().name},

@@ -6,6 +6,7 @@
 
 #include "auth/sasl.h"
 #include "backend/backend_connection.h"
+#include "backend/origin.h"
 #include "net/event_loop.h"
 
 namespace imapmux::backend {
@@ -17,10 +18,11 @@ class BackendUnavailable : public std::runtime_error {
 };
 
 // Connects to the user's server, or with failover to another one: TLS as configured, greeting read,
-// capabilities known. Throws BackendUnavailable. `keepalive`: as for net::connect().
+// capabilities known, and the server knows `origin` if it is to be told. Throws BackendUnavailable.
+// `keepalive`: as for net::connect().
 async::Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
                                                                 std::shared_ptr<BackendServers> servers,
-                                                                std::string login_name,
+                                                                std::string login_name, MaybeOrigin origin,
                                                                 base::Millis keepalive);
 
 // The same to this very server, whose place (max_connections) the caller has taken. `limit`: for each of
@@ -28,7 +30,8 @@ async::Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& 
 async::Task<std::unique_ptr<BackendConnection>> connect_to(net::EventLoop& loop,
                                                            std::shared_ptr<BackendServers> servers,
                                                            std::shared_ptr<BackendServers::Server> server,
-                                                           base::Millis limit, base::Millis keepalive);
+                                                           MaybeOrigin origin, base::Millis limit,
+                                                           base::Millis keepalive);
 
 enum class LoginVerdict : uint8_t {
   kAccepted,

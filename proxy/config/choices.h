@@ -40,6 +40,8 @@ inline constexpr std::array kShareCredentialsChoices{Choice{"any", ShareCredenti
                                                      Choice{"identical", ShareCredentials::kIdentical}};
 inline constexpr std::array kUidNextChoices{Choice{"sticky", UidNext::kSticky},
                                             Choice{"unreliable", UidNext::kUnreliable}};
+inline constexpr std::array kSendProxyChoices{Choice{"none", SendProxy::kNone}, Choice{"v1", SendProxy::kV1},
+                                              Choice{"v2", SendProxy::kV2}};
 inline constexpr std::array kLogLevelChoices{
     Choice{"trace", base::log::Level::kTrace}, Choice{"debug", base::log::Level::kDebug},
     Choice{"info", base::log::Level::kInfo}, Choice{"warn", base::log::Level::kWarn},

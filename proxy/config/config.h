@@ -29,6 +29,7 @@ enum class MailboxAccess : uint8_t { kShared, kExclusive, kUnrestricted };
 enum class Conflicts : uint8_t { kSingleAccess, kSingleWriter, kNone };
 enum class ShareCredentials : uint8_t { kAny, kIdentical };
 enum class UidNext : uint8_t { kSticky, kUnreliable };
+enum class SendProxy : uint8_t { kNone, kV1, kV2 };
 
 struct Certificate {
   std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
@@ -70,7 +71,7 @@ struct HealthCheck {
 
 struct Backend {
   std::string name;
-  std::vector<base::Endpoint> servers;
+  std::vector<base::Endpoint> servers;  // may be empty where auth_http services say which one it is
   bool failover = true;
   BackendTls tls = BackendTls::kNone;
   TlsVerify tls_verify = TlsVerify::kFull;
@@ -100,6 +101,8 @@ struct Backend {
   base::Millis command_timeout{300'000};
   UidNext uid_next = UidNext::kSticky;
   std::vector<base::IpAddress> source_addresses;
+  SendProxy send_proxy = SendProxy::kNone;
+  bool send_client_id = false;
   std::vector<std::string> shared_namespaces;
   std::vector<MailboxAlias> mailbox_aliases;
   std::vector<std::string> hide_capabilities;               // upper case
@@ -114,6 +117,27 @@ struct UserEntry {
   friend bool operator==(const UserEntry&, const UserEntry&) = default;
 };
 
+struct HttpHeader {
+  std::string name;
+  base::Secret value;
+  friend bool operator==(const HttpHeader&, const HttpHeader&) = default;
+};
+
+// A service that speaks nginx's auth_http protocol: it is asked at each login.
+struct AuthHttp {
+  std::string url;          // as written, for messages
+  base::Endpoint endpoint;  // host:port, or a unix socket
+  bool tls = false;         // https
+  std::string host;         // as the Host header names it
+  std::string target;       // what is asked for: "/auth?x=1"
+  base::Millis timeout{10'000};
+  std::vector<HttpHeader> headers;  // added to each request
+  std::string ca;                   // PEM file; empty: the system's
+  TlsVerify tls_verify = TlsVerify::kFull;
+  uint32_t max_connections = 64;  // requests at once, whole process
+  friend bool operator==(const AuthHttp&, const AuthHttp&) = default;
+};
+
 struct Route {
   std::optional<std::string> user;  // pattern: * and ? as in shells, without regard to case
   std::optional<std::string> listener;
@@ -123,6 +147,7 @@ struct Route {
   std::string login_as;                    // "{user}", "{local}", "{domain}" replaced; empty: as given
   std::string users_file;                  // its path, for messages
   std::map<std::string, UserEntry> users;  // by user name in lower case
+  std::optional<AuthHttp> auth_http;       // nothing: nobody is asked
   int line = 0;                            // in the file, for "why"
   friend bool operator==(const Route&, const Route&) = default;
 };

@@ -15,8 +15,9 @@ constexpr uint32_t kDefaultConnections = 2;
 constexpr uint32_t kMostConnections = 10'000;
 
 bool all_loopback(const Backend& backend) {
-  return std::all_of(backend.servers.begin(), backend.servers.end(),
-                     [](const base::Endpoint& server) { return server.is_loopback(); });
+  const auto& servers = backend.servers;
+  return !servers.empty() && std::all_of(servers.begin(), servers.end(),
+                                         [](const base::Endpoint& server) { return server.is_loopback(); });
 }
 
 void read_server(const Value& item, uint16_t default_port, Backend& backend) {
@@ -39,6 +40,8 @@ void read_servers(const Value& value, Backend& backend) {
   if (items->empty()) return value.error("must hold at least one server");
   const uint16_t default_port = backend.tls == BackendTls::kImplicit ? 993 : 143;
   for (const Value& item : *items) read_server(item, default_port, backend);
+  // Reported; a backend without servers would be reported again at its routes.
+  if (backend.servers.empty()) backend.servers.emplace_back();
 }
 
 constexpr std::array kLoginKeys = std::to_array<Key<Backend>>({
@@ -163,7 +166,7 @@ void read_health_check(const Value& value, Backend& backend) {
 constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
     {"tls", read_choice<&Backend::tls, kBackendTlsChoices>, "none, starttls, implicit", "starttls",
      Reload::kApplies, "How TLS begins on connections to the servers."},
-    {"servers", read_servers, "list of HOST:PORT", kRequired, Reload::kApplies,
+    {"servers", read_servers, "list of HOST:PORT", "(required, but for auth_http routes)", Reload::kApplies,
      "Several are equivalent replicas of the same mail. Without a port: 143, or 993 with tls: implicit."},
     {"failover", read_boolean<&Backend::failover>, "true, false", "true", Reload::kApplies,
      "Users of a server that is down go to the next one."},
@@ -227,9 +230,11 @@ constexpr std::array kBackendKeys = std::to_array<Key<Backend>>({
      "mailbox that is opened again need not be read from its beginning."},
     {"source_addresses", read_source_addresses, "list of addresses", "[]", Reload::kApplies,
      "Addresses that outgoing connections come from."},
-    {"send_proxy", nullptr, "none, v1, v2", "none", Reload::kApplies, "Sends a PROXY header to the server."},
-    {"send_client_id", nullptr, "true, false", "false", Reload::kApplies,
-     "Sends ID with the address of the client to the server."},
+    {"send_proxy", read_choice<&Backend::send_proxy, kSendProxyChoices>, "none, v1, v2", "none",
+     Reload::kApplies,
+     "Begins each connection to a server with a PROXY header that says who the client is (explained below)."},
+    {"send_client_id", read_boolean<&Backend::send_client_id>, "true, false", "false", Reload::kApplies,
+     "Tells servers that offer ID (RFC 2971) before login who the client is (explained below)."},
     {"shared_namespaces", read_namespaces, "list of prefixes", "[]", Reload::kApplies,
      "Mailboxes below these are the same for all users."},
     {"mailbox_aliases", read_aliases, "list of maps", "[]", Reload::kApplies,
@@ -327,6 +332,8 @@ void read_backend(const Map::Entry& entry, Config& config) {
     warn_of_sharing(*map, backend);
     note_tls_item(*map, "ca", TlsItem::Kind::kAuthorities, backend.ca, config);
     note_tls_item(*map, "ciphers", TlsItem::Kind::kCiphers, backend.ciphers, config);
+  } else {
+    backend.servers.emplace_back();  // see read_servers()
   }
   config.backends.emplace(entry.key,
                           std::move(backend));  // also a faulty one: references to it are not dangling

@@ -39,6 +39,11 @@ constexpr std::array kRouteKeys = std::to_array<Key<Route>>({
      "The server name that the client sent in the TLS handshake."},
     {"backend", read_text<&Route::backend>, "text", "(this or users_file)", Reload::kApplies,
      "The backend for those who match."},
+    {"auth_http", read_auth_http, "URL, map", kNoDefault, Reload::kApplies,
+     "A service that is asked at each login who may come in, on which server, and under which name, by the "
+     "protocol of nginx's auth_http (explained below). Needs backend, whose settings hold for the servers "
+     "that "
+     "it names."},
     {"login_as", read_login_as, "text", "(as given)", Reload::kApplies,
      "The name on the backend: {user} as given, {local} before the last @, {domain} behind it."},
     {"users_file", read_users_path, "file", "(this or backend)", Reload::kApplies,
@@ -51,6 +56,7 @@ void check_references(const Map& map, const Config& config, const Route& route) 
   if (!route.backend.empty() && !config.backends.contains(route.backend)) {
     map.near("backend").error(fmt::format("there is no backend {}", quoted(route.backend)));
   }
+  if (!route.auth_http) check_has_servers(map.near("backend"), config, route.backend);
   if (!route.listener) return;
   const bool found = std::any_of(config.listeners.begin(), config.listeners.end(),
                                  [&](const Listener& listener) { return listener.name == *route.listener; });
@@ -71,8 +77,10 @@ void read_route(const Value& value, Config& config) {
   const bool has_users = map->find("users_file") != nullptr;
   if (has_backend && has_users)
     map->near("users_file").error_at_name("backend is given as well; only one may be");
-  if (!has_backend && !has_users) value.error("needs backend or users_file");
+  if (!has_backend && !has_users && !route.auth_http) value.error("needs backend or users_file");
   if (has_users && !route.users_file.empty()) read_users_file(map->near("users_file"), config, route);
+  if (route.auth_http && !has_backend) map->near("auth_http").error_at_name("needs backend");
+  if (route.auth_http) note_auth_http(map->near("auth_http"), *route.auth_http, config);
   check_references(*map, config, route);
   const auto earlier = std::find_if(config.routes.begin(), config.routes.end(), matches_everything);
   if (earlier != config.routes.end()) {
@@ -82,6 +90,12 @@ void read_route(const Value& value, Config& config) {
 }
 
 }  // namespace
+
+void check_has_servers(const Value& value, const Config& config, const std::string& backend) {
+  const auto found = config.backends.find(backend);
+  if (found == config.backends.end() || !found->second.servers.empty()) return;
+  value.error(fmt::format("backend {} has no servers: only a route with auth_http may lead there", backend));
+}
 
 void check_login_as(const Value& value, std::string_view login_as) {
   while (!login_as.empty()) {
@@ -112,11 +126,15 @@ void add_default_route(const Value& whole, Config& config) {
   }
   Route route;
   route.backend = config.backends.begin()->first;
+  if (config.backends.begin()->second.servers.empty())
+    whole.source().problems.error(whole.place(),
+                                  fmt::format("backends.{}.servers: is required", route.backend));
   config.routes.push_back(std::move(route));
 }
 
 void append_route_keys(std::vector<KeyInfo>& out) {
   append_keys<Route>(kRouteKeys, "routes[].", out);
+  append_auth_http_keys(out);
 }
 
 }  // namespace imapmux::config

@@ -35,6 +35,7 @@ void read_entry(const Value& value, const Config& config, UserEntry& entry) {
   if (!entry.backend.empty() && !config.backends.contains(entry.backend)) {
     named->error(fmt::format("there is no backend {}", quoted(entry.backend)));
   }
+  check_has_servers(*named, config, entry.backend);
 }
 
 // As the configuration itself is named: relative to the same directory.

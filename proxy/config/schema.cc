@@ -70,7 +70,7 @@ Json value_schema(std::string_view type) {
   std::vector<Json> alternatives;
   Json words = Json::array();
   for (const auto& word : split(type, ", ")) {
-    if (word == "duration" || word == "map") {
+    if (word == "duration" || word == "map" || word == "URL") {
       alternatives.push_back(kind(word));
     } else if (auto numbers = range(word)) {
       alternatives.push_back(std::move(*numbers));

@@ -30,6 +30,12 @@ void note_tls_item(const Map& map, std::string_view key, TlsItem::Kind kind, con
 
 // A users file, for its route; reports with the place in that file.
 void read_users_file(const Value& value, const Config& config, Route& route);
+// The auth_http of a route.
+void read_auth_http(const Value& value, Route& route);
+// Notes its TLS files for OpenSSL to judge, and warns of passwords in plain text.
+void note_auth_http(const Value& value, const AuthHttp& service, Config& config);
+// Reports a backend without servers, which a route without auth_http cannot lead to.
+void check_has_servers(const Value& value, const Config& config, const std::string& backend);
 // Reports a login_as with a placeholder other than {user}, {local}, {domain}.
 void check_login_as(const Value& value, std::string_view login_as);
 
@@ -37,6 +43,7 @@ void append_process_keys(std::vector<KeyInfo>& out);
 void append_listener_keys(std::vector<KeyInfo>& out);
 void append_backend_keys(std::vector<KeyInfo>& out);
 void append_route_keys(std::vector<KeyInfo>& out);
+void append_auth_http_keys(std::vector<KeyInfo>& out);
 void append_limit_keys(std::vector<KeyInfo>& out);
 
 }  // namespace imapmux::config

@@ -37,6 +37,7 @@ std::string describe(const Listener& listener) {
 std::string describe(const Backend& backend) {
   std::vector<std::string> servers;
   for (const base::Endpoint& server : backend.servers) servers.push_back(server.to_string());
+  if (servers.empty()) servers.emplace_back("servers as auth_http says");
   std::vector<std::string> facts{joined(servers, " "),
                                  fmt::format("tls {}", name_of(backend.tls, kBackendTlsChoices))};
   if (backend.tls != BackendTls::kNone)
@@ -64,8 +65,9 @@ std::string describe(const Route& route, size_t number) {
   if (!route.users_file.empty()) conditions.push_back(fmt::format("{} users of a file", route.users.size()));
   const std::string who = conditions.empty() ? "everybody" : joined(conditions, ", ");
   const std::string target = route.users_file.empty() ? route.backend : "as the file says";
+  const std::string asked = route.auth_http ? ", as " + route.auth_http->url + " says" : "";
   const std::string login = route.login_as.empty() ? "" : ", login as " + route.login_as;
-  return fmt::format("  {}. {} -> {}{}", number, who, target, login);
+  return fmt::format("  {}. {} -> {}{}{}", number, who, target, asked, login);
 }
 
 std::string describe(const Certificate& certificate) {

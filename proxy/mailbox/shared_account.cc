@@ -25,6 +25,7 @@ constexpr Millis kLogoutLimit{2'000};
 // in the mailbox.
 constexpr Millis kBusyLimit{30'000};
 constexpr Millis kLookAgain{100};
+constexpr Millis kLookForTurn{1'000};  // to go back to the server where the user belongs
 constexpr Millis kSpareAfter{1'000};
 constexpr Millis kRestsAfter{500};
 constexpr std::string_view kNoneFree = "NO [UNAVAILABLE] No connection to the mail server became free";
@@ -136,8 +137,12 @@ Task<> SharedAccount::live() {
     }
     const auto until = workplace_.scheduler().now() + linger();
     lingering_ = true;
-    while (!closing_ && !winding_down_ && !needed() && workplace_.scheduler().now() < until)
-      co_await alone_.wait_for(std::chrono::duration_cast<Millis>(until - workplace_.scheduler().now()));
+    const auto& scheduler = workplace_.scheduler();
+    while (!closing_ && !winding_down_ && !needed() && scheduler.now() < until &&
+           !servers_->bring_back(login_name_, scheduler.now())) {
+      const auto left = std::chrono::duration_cast<Millis>(until - scheduler.now());
+      co_await alone_.wait_for(servers_->is_displaced(login_name_) ? std::min(left, kLookForTurn) : left);
+    }
     lingering_ = false;
     if (!needed()) break;
   }

@@ -30,6 +30,8 @@ class Member : public base::ListNode {
  public:
   // What it logged in with.
   virtual const auth::CredentialCache::Digest& credential() const noexcept = 0;
+  // For connections that are opened on its behalf; nothing once the client has gone.
+  virtual backend::MaybeOrigin origin() const noexcept = 0;
   // The backend does not accept that any more.
   virtual void on_credential_refused() noexcept = 0;
   // RFC 3501, 7.1: to be shown to the user. A whole untagged response.
@@ -155,6 +157,7 @@ class SharedAccount final : private SharedConnection::Owner,
 
   const backend::Capabilities& capabilities() const { return capabilities_; }
   const config::Backend& config() const { return servers_->config(); }
+  const backend::BackendServers& servers() const { return *servers_; }
   const std::string& login_name() const { return login_name_; }
   AccountId id() const { return id_; }  // for the arbiter
   Workplace& workplace() { return workplace_; }
@@ -198,6 +201,8 @@ class SharedAccount final : private SharedConnection::Owner,
     std::string problem;
   };
   async::Task<Attempt> attempt_to_open(std::shared_ptr<backend::BackendServers> servers);
+  const Proven* usable() const;
+  backend::MaybeOrigin origin(const Proven* proven) const;
   bool mark_refused(const auth::CredentialCache::Digest& digest);
   void drop_refused();
   // `busy`: how long a server may be at work before it closes.

@@ -117,19 +117,39 @@ Task<> SharedAccount::open(Account::Slot place) {
   changed();
 }
 
-// With the first credential that was not refused just now.
+// The first credential that was not refused just now; null: there is none.
+const SharedAccount::Proven* SharedAccount::usable() const {
+  const auto found =
+      std::find_if(proven_.begin(), proven_.end(), [](const Proven& one) { return !one.refused; });
+  return found == proven_.end() ? nullptr : &*found;
+}
+
+// A client that is here and logged in with this credential, else (the master user connects) any: a server
+// that counts or bans by address gets that of somebody who has a part in it.
+backend::MaybeOrigin SharedAccount::origin(const Proven* proven) const {
+  backend::MaybeOrigin any;
+  backend::MaybeOrigin own;
+  members_.for_each([&](const Member& member) {
+    if (own || (any && !proven)) return;
+    auto origin = member.origin();
+    if (proven && member.credential() == proven->digest) own = origin;
+    if (!any) any = std::move(origin);
+  });
+  return own ? own : any;
+}
+
 Task<SharedAccount::Attempt> SharedAccount::attempt_to_open(
     std::shared_ptr<backend::BackendServers> servers) {
   const auto& backend = servers->config();
   Attempt attempt;
   try {
-    attempt.connection = co_await workplace_.connect(servers, login_name_);
-    const auto proven =
-        std::find_if(proven_.begin(), proven_.end(), [](const Proven& one) { return !one.refused; });
+    auto for_whom = backend::tells_origin(backend) ? origin(usable()) : std::nullopt;
+    attempt.connection = co_await workplace_.connect(servers, login_name_, std::move(for_whom));
     backend::LoginOutcome outcome;
+    const auto* proven = usable();
     if (!backend.master_user.empty()) {
       outcome = co_await backend::log_in_as_master(*attempt.connection, backend, login_name_);
-    } else if (proven != proven_.end()) {
+    } else if (proven) {
       attempt.digest = proven->digest;
       const auto credential = proven->credential.clone();
       outcome = co_await backend::log_in(*attempt.connection, backend, credential, login_name_);

@@ -12,20 +12,20 @@ constexpr base::Millis kLookAgain{50};
 
 }  // namespace
 
-std::string SharedAccounts::name_of(const config::Backend& backend, const std::string& login_name,
+std::string SharedAccounts::name_of(const backend::BackendServers& servers, const std::string& login_name,
                                     const auth::CredentialCache::Digest& credential) {
-  std::string name = backend.name + '\0' + login_name;
-  if (backend.share_credentials == config::ShareCredentials::kIdentical) {
+  std::string name = servers.name() + '\0' + login_name;
+  if (servers.config().share_credentials == config::ShareCredentials::kIdentical) {
     name += '\0';
     name.append(credential.begin(), credential.end());
   }
   return name;
 }
 
-std::shared_ptr<SharedAccount> SharedAccounts::find(const config::Backend& backend,
+std::shared_ptr<SharedAccount> SharedAccounts::find(const backend::BackendServers& servers,
                                                     const std::string& login_name,
                                                     const auth::CredentialCache::Digest& credential) const {
-  const auto found = accounts_.find(name_of(backend, login_name, credential));
+  const auto found = accounts_.find(name_of(servers, login_name, credential));
   return found == accounts_.end() || found->second->closing() ? nullptr : found->second;
 }
 
@@ -33,7 +33,7 @@ std::shared_ptr<SharedAccount> SharedAccounts::get(std::shared_ptr<Account> plac
                                                    std::shared_ptr<backend::BackendServers> servers,
                                                    const std::string& login_name,
                                                    const auth::CredentialCache::Digest& credential) {
-  const auto name = name_of(servers->config(), login_name, credential);
+  const auto name = name_of(*servers, login_name, credential);
   // One that is closing comes to its end by itself.
   if (const auto found = accounts_.find(name); found != accounts_.end() && !found->second->closing())
     return found->second;
@@ -46,7 +46,7 @@ std::shared_ptr<SharedAccount> SharedAccounts::get(std::shared_ptr<Account> plac
 
 std::shared_ptr<SharedAccount> SharedAccounts::make_private(std::shared_ptr<backend::BackendServers> servers,
                                                             const std::string& login_name) {
-  auto places = std::make_shared<Account>(servers->config().name, login_name);
+  auto places = std::make_shared<Account>(servers->name(), login_name);
   auto account =
       std::make_shared<SharedAccount>(*this, workplace_, std::move(places), latest(std::move(servers)),
                                       login_name, SharedAccount::Kind::kPrivate);
@@ -78,19 +78,23 @@ void SharedAccounts::close_unused(const Account& places) {
 void SharedAccounts::use(const backend::Backends& backends) {
   latest_ = backends;
   for (const auto& [name, account] : accounts_) {
-    const auto found = latest_.find(account->config().name);
-    if (found != latest_.end()) {
-      account->use(found->second);
+    if (auto next = latest_of(account->servers())) {
+      account->use(std::move(next));
     } else {
       account->wind_down();
     }
   }
 }
 
+std::shared_ptr<backend::BackendServers> SharedAccounts::latest_of(
+    const backend::BackendServers& servers) const {
+  return backend::successor(latest_, servers, workplace_.scheduler().now());
+}
+
 std::shared_ptr<backend::BackendServers> SharedAccounts::latest(
     std::shared_ptr<backend::BackendServers> servers) const {
-  const auto found = latest_.find(servers->config().name);
-  return found == latest_.end() ? std::move(servers) : found->second;
+  auto next = latest_of(*servers);
+  return next ? next : servers;
 }
 
 void SharedAccounts::opened(const std::shared_ptr<backend::ConnectionLimit>& limit) {

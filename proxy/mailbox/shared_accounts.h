@@ -20,7 +20,7 @@ class SharedAccounts {
 
   // The account of a login name; with `share_credentials: identical` of this credential only. Null: nobody of
   // it is here.
-  std::shared_ptr<SharedAccount> find(const config::Backend& backend, const std::string& login_name,
+  std::shared_ptr<SharedAccount> find(const backend::BackendServers& servers, const std::string& login_name,
                                       const auth::CredentialCache::Digest& credential) const;
   // The same, made if it is not there.
   std::shared_ptr<SharedAccount> get(std::shared_ptr<Account> places,
@@ -48,9 +48,10 @@ class SharedAccounts {
   }
 
  private:
-  static std::string name_of(const config::Backend& backend, const std::string& login_name,
+  static std::string name_of(const backend::BackendServers& servers, const std::string& login_name,
                              const auth::CredentialCache::Digest& credential);
   std::shared_ptr<backend::BackendServers> latest(std::shared_ptr<backend::BackendServers> servers) const;
+  std::shared_ptr<backend::BackendServers> latest_of(const backend::BackendServers& servers) const;
   void begin(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> live(std::string name, std::shared_ptr<SharedAccount> account);
   async::Task<> keep_making_room(std::shared_ptr<backend::ConnectionLimit> limit);

@@ -23,7 +23,8 @@ class Workplace {
   virtual void wipe_buffers() = 0;
   // Connects to the user's server (backend::open_connection). Throws backend::BackendUnavailable.
   virtual async::Task<std::unique_ptr<backend::BackendConnection>> connect(
-      std::shared_ptr<backend::BackendServers> servers, std::string login_name) = 0;
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+      backend::MaybeOrigin origin) = 0;
   virtual MailboxArbiter& arbiter() = 0;
   virtual AliasSuspects& suspects() = 0;
   // For the arbiter: the name of one more backend connection.

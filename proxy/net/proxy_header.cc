@@ -59,6 +59,9 @@ PeerFacts peer_by(const ProxyHeader& header, PeerFacts proxy) {
     case Origin::kAddress:
       proxy.address = header.address;
       proxy.port = header.port;
+      proxy.local_address = header.local_address;
+      proxy.local_port = header.local_port;
+      proxy.told_by_proxy = true;
       break;
   }
   return proxy;

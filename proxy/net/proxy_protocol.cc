@@ -1,5 +1,7 @@
 #include "net/proxy_protocol.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -41,6 +43,70 @@ uint32_t crc32c(std::string_view octets) {
     for (int bit = 0; bit < 8; ++bit) sum = (sum >> 1) ^ ((sum & 1) != 0 ? 0x82f63b78U : 0U);
   }
   return ~sum;
+}
+
+// Of 4 or 16 octets.
+base::IpAddress address_at(std::string_view block, size_t at, size_t size) {
+  std::array<uint8_t, 16> bytes{};
+  if (size == 4) bytes[10] = bytes[11] = 0xff;
+  std::copy_n(block.begin() + static_cast<std::ptrdiff_t>(at), size,
+              bytes.end() - static_cast<std::ptrdiff_t>(size));
+  return base::IpAddress::from_bytes(bytes);
+}
+
+void put_number(std::string& out, uint16_t number) {
+  out += static_cast<char>(number >> 8);
+  out += static_cast<char>(number & 0xff);
+}
+
+void put_address(std::string& out, const base::IpAddress& address, size_t size) {
+  const auto& bytes = address.bytes();
+  out.append(bytes.end() - static_cast<std::ptrdiff_t>(size), bytes.end());
+}
+
+// The client may have come by one family to a proxy that connected by the other.
+bool is_v4(const ProxyHeader& header) {
+  return header.address.is_v4() && header.local_address.is_v4();
+}
+
+std::string write_text(const ProxyHeader& header) {
+  if (header.origin != ProxyHeader::Origin::kAddress) return "PROXY UNKNOWN\r\n";
+  const bool v4 = is_v4(header);
+  const auto text_of = [v4](const base::IpAddress& address) {
+    return v4 || !address.is_v4() ? address.to_string() : "::ffff:" + address.to_string();
+  };
+  return fmt::format("PROXY {} {} {} {} {}\r\n", v4 ? "TCP4" : "TCP6", text_of(header.address),
+                     text_of(header.local_address), header.port, header.local_port);
+}
+
+std::string write_binary(const ProxyHeader& header) {
+  std::string block;
+  uint8_t command = kProxy;
+  uint8_t family = kUnspecified;
+  switch (header.origin) {
+    case ProxyHeader::Origin::kProxy:
+      command = kLocal;
+      break;
+    case ProxyHeader::Origin::kUnknown:
+      break;
+    case ProxyHeader::Origin::kUnixSocket:
+      family = kUnixStream;
+      block.assign(kUnixBlock, '\0');  // two paths, which nobody has bound
+      break;
+    case ProxyHeader::Origin::kAddress:
+      family = is_v4(header) ? kTcp4 : kTcp6;
+      const size_t size = family == kTcp4 ? 4 : 16;
+      put_address(block, header.address, size);
+      put_address(block, header.local_address, size);
+      put_number(block, header.port);
+      put_number(block, header.local_port);
+      break;
+  }
+  std::string out(kSignature);
+  out += static_cast<char>(command);
+  out += static_cast<char>(family);
+  put_number(out, static_cast<uint16_t>(block.size()));
+  return out + block;
 }
 
 // "a decimal integer without leading zeroes"
@@ -92,6 +158,10 @@ bool checksum_holds(std::string header, size_t at) {
 
 }  // namespace
 
+std::string write_proxy_header(const ProxyHeader& header, ProxyHeaderVersion version) {
+  return version == ProxyHeaderVersion::kText ? write_text(header) : write_binary(header);
+}
+
 ProxyHeaderParser::Event ProxyHeaderParser::next(std::string_view& chunk) {
   auto event = Event::kNeedMore;
   while (event == Event::kNeedMore && !chunk.empty()) {
@@ -134,7 +204,7 @@ ProxyHeaderParser::Event ProxyHeaderParser::parse_text(std::string_view line) {
   const auto destination_port = parse_port(words[4]);
   if (!source || !destination || !source_port || !destination_port)
     return malformed("PROXY header: not an address or a port");
-  header_ = {ProxyHeader::Origin::kAddress, *source, *source_port};
+  header_ = {ProxyHeader::Origin::kAddress, *source, *source_port, *destination, *destination_port};
   return Event::kDone;
 }
 
@@ -177,10 +247,8 @@ ProxyHeaderParser::Event ProxyHeaderParser::parse_addresses(uint8_t family, std:
   if (block.size() < used) return malformed("PROXY header: too short for its addresses");
   if (family == kTcp4 || family == kTcp6) {
     const size_t size = family == kTcp4 ? 4 : 16;
-    std::array<uint8_t, 16> bytes{};
-    if (family == kTcp4) bytes[10] = bytes[11] = 0xff;
-    std::copy_n(block.begin(), size, bytes.end() - static_cast<std::ptrdiff_t>(size));
-    header_ = {ProxyHeader::Origin::kAddress, base::IpAddress::from_bytes(bytes), number(block, 2 * size)};
+    header_ = {ProxyHeader::Origin::kAddress, address_at(block, 0, size), number(block, 2 * size),
+               address_at(block, size, size), number(block, 2 * size + 2)};
   }
   const auto checksum = find_checksum(taken_, kBinaryStart + used);
   if (!checksum) return malformed("PROXY header: its fields do not fill it");

@@ -1,6 +1,6 @@
-// The header by which a proxy in front of this one says who the client is: HAProxy's proxy-protocol.txt,
-// versions 1 (text) and 2 (binary). No I/O: octets in, in pieces of any size. One per connection, for as long
-// as the header takes.
+// The header by which a proxy says to the next one, or to a server, who the client is: HAProxy's
+// proxy-protocol.txt, versions 1 (text) and 2 (binary). No I/O: octets in, in pieces of any size, or octets
+// out. A parser lives for as long as a connection's header takes.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,21 @@ namespace imapmux::net {
 
 struct ProxyHeader {
   enum class Origin : uint8_t {
-    kAddress,     // `address` and `port`
+    kAddress,     // all below
     kUnixSocket,  // of the proxy's machine
     kProxy,       // the proxy itself, for a health check (LOCAL)
     kUnknown,     // the proxy does not say (UNKNOWN, AF_UNSPEC)
   };
   Origin origin = Origin::kUnknown;
-  base::IpAddress address;
+  base::IpAddress address;  // the client's
   uint16_t port = 0;
+  base::IpAddress local_address;  // where it connected to
+  uint16_t local_port = 0;
 };
+
+enum class ProxyHeaderVersion : uint8_t { kText, kBinary };
+// As octets. Version 1 says UNKNOWN of all but addresses.
+std::string write_proxy_header(const ProxyHeader& header, ProxyHeaderVersion version);
 
 class ProxyHeaderParser {
  public:

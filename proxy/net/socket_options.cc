@@ -38,4 +38,13 @@ PeerFacts peer_at(const sockaddr_storage& address) {
   return facts;
 }
 
+void add_local_address(PeerFacts& facts, int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (facts.local_address || getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return;
+  const auto own = peer_at(address);
+  facts.local_address = own.address;
+  facts.local_port = own.port;
+}
+
 }  // namespace imapmux::net

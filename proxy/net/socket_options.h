@@ -14,5 +14,7 @@ void set_tcp_options(int fd, base::Millis keepalive);
 
 // Of the address that accept() or a resolver told.
 PeerFacts peer_at(const sockaddr_storage& address);
+// Adds the socket's own address, unless it is known or a unix socket's.
+void add_local_address(PeerFacts& facts, int fd);
 
 }  // namespace imapmux::net

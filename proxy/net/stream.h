@@ -33,6 +33,10 @@ struct PeerFacts {
   std::string sni;  // the name the client asked for; empty: none
   // A proxy in front did not say who the client is: the address is the proxy's own.
   bool origin_unknown = false;
+  // Where it connected to. Known from the beginning only if a PROXY header told; else see Stream::ends().
+  std::optional<base::IpAddress> local_address = std::nullopt;
+  uint16_t local_port = 0;
+  bool told_by_proxy = false;  // a PROXY header named both ends
   bool is_loopback() const { return !origin_unknown && (!address || address->is_loopback()); }
   std::string to_string() const;  // "192.0.2.7:50123", "unix"
 };
@@ -94,6 +98,8 @@ class Stream {
   // The destructor closes at once instead of sending the rest.
   virtual void abort() = 0;
   virtual const PeerFacts& peer() const = 0;
+  // The same with the address that the peer connected to, which costs a system call.
+  virtual PeerFacts ends() const { return peer(); }
 };
 
 }  // namespace imapmux::net

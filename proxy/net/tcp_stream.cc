@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "net/socket.h"
+#include "net/socket_options.h"
 #include "net/traffic.h"
 
 namespace imapmux::net {
@@ -455,6 +456,12 @@ void TcpStream::run() {
   if (!handler_ || !lost() || lost_told_) return;
   lost_told_ = true;
   handler_->on_lost(lost_reason_);
+}
+
+PeerFacts TcpStream::ends() const {
+  auto both = peer_;
+  add_local_address(both, fd_);
+  return both;
 }
 
 int TcpStream::release() {

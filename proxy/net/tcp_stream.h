@@ -36,6 +36,7 @@ class TcpStream final : public Stream, private Flushable, private async::ReadyNo
   size_t unsent() const override { return in_flight_ + (pipe_ ? pipe_->size() : 0) + out_.size(); }
   void abort() override { aborted_ = true; }
   const PeerFacts& peer() const override { return peer_; }
+  PeerFacts ends() const override;
   // The one at the other end of a proxy in front.
   void set_peer(PeerFacts peer) { peer_ = std::move(peer); }
   // Octets that a handler was given and that are another one's: they come first again. Only with reading

@@ -314,8 +314,15 @@ TlsStream::Transfer TlsStream::release(int& fd) {
   return {std::move(ssl_), std::move(held_), peer_.sni, keeps_alive_};
 }
 
-std::string TlsStream::description() const {
-  return std::string(SSL_get_version(ssl_.get())) + " " + SSL_get_cipher_name(ssl_.get());
+TlsFacts TlsStream::facts() const {
+  return facts_of(*ssl_);
+}
+
+PeerFacts TlsStream::ends() const {
+  auto both = below_->ends();
+  both.tls = true;
+  both.sni = peer_.sni;
+  return both;
 }
 
 }  // namespace imapmux::net

@@ -8,6 +8,7 @@
 #include "async/wait.h"
 #include "net/tcp_stream.h"
 #include "net/tls_context.h"
+#include "net/tls_facts.h"
 
 namespace imapmux::net {
 
@@ -41,12 +42,12 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   size_t unsent() const override { return plain_.size() + below_->unsent(); }
   void abort() override;
   const PeerFacts& peer() const override { return peer_; }
+  PeerFacts ends() const override;
 
   // For a hand-over: nothing may be unsent but what this turn has written and the kernel takes now. This
   // stream is of no use afterwards but to be destroyed.
   Transfer release(int& fd);
-  // "TLSv1.3 TLS_AES_256_GCM_SHA384", for the log.
-  std::string description() const;
+  TlsFacts facts() const;
   SocketKind kind() const { return below_->kind(); }
 
  private:

@@ -34,13 +34,13 @@ Door::Door(net::EventLoop& loop, Transcript& transcript, const Options& options,
     : loop_(loop), transcript_(transcript) {
   credential_.secret = std::move(password);
   const auto config = one_backend(options);
-  backend::KnownServers known;
+  const auto known = std::make_shared<backend::KnownServers>();
   servers_ = backend::BackendServers::make(config, config->backends.at("probed"), known);
 }
 
 Task<std::unique_ptr<backend::BackendConnection>> Door::connect(Opening& opening) {
   try {
-    auto connection = co_await backend::connect_to(loop_, servers_, servers_->servers().front(),
+    auto connection = co_await backend::connect_to(loop_, servers_, servers_->servers().front(), std::nullopt,
                                                    backend().connect_timeout, kNoKeepalive);
     co_return connection;
   } catch (const backend::TurnedAway& away) {

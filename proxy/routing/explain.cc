@@ -15,6 +15,10 @@ std::string_view role_of(size_t rank, const config::Backend& backend) {
 std::string describe(const Target& target) {
   std::string out = fmt::format("  {}\n  backend: {}\n  login name: {}\n", target.reason,
                                 target.backend->name, target.login_name);
+  if (target.auth_http)
+    out += fmt::format("  as {} says, which may refuse the login, or name another server or login name\n",
+                       target.auth_http->url);
+  if (target.backend->servers.empty()) return out;
   const auto order = server_preference(*target.backend, target.login_name);
   for (size_t rank = 0; rank < order.size(); ++rank) {
     out += fmt::format("  server {}: {} ({})\n", rank + 1, target.backend->servers[order[rank]].to_string(),

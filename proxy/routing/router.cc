@@ -138,7 +138,8 @@ Decision decide(const config::Config& config, const LoginFacts& facts) {
     const auto backend = config.backends.find(std::string(found->backend));
     Target target{.backend = backend == config.backends.end() ? nullptr : &backend->second,
                   .login_name = login_name(found->login_as, facts.user),
-                  .reason = fmt::format("{}: {}", name_of(route, i), held_conditions(route))};
+                  .reason = fmt::format("{}: {}", name_of(route, i), held_conditions(route)),
+                  .auth_http = route.auth_http ? &*route.auth_http : nullptr};
     if (target.login_name.empty())
       decision.refusal = target.reason + ", but the login name becomes empty";
     else if (target.backend == nullptr)

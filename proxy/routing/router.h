@@ -21,6 +21,10 @@ struct Target {
   const config::Backend* backend = nullptr;  // owned by the Config
   std::string login_name;                    // after login_as, spaces around it trimmed
   std::string reason;  // which route, for `check --route`: "route 2 (line 41): user *@x matches"
+  // Who must be asked first: it may refuse the login, or change the name and the server. Null: nobody.
+  const config::AuthHttp* auth_http = nullptr;  // owned by the Config
+  // In place of the backend's own, as that service said.
+  std::optional<base::Endpoint> server{};
 };
 
 // The first route that matches; nothing: the login is refused.

@@ -173,7 +173,14 @@ Task<> ClientSession::talk() {
     reader_.set_stream(stream_.get());
     const bool by_login = came->credential.mechanism == config::Mechanism::kLogin;
     command_begins(by_login ? Verb::kLogin : Verb::kAuthenticate);
-    co_await decide(std::move(came->tag), std::move(came->credential));
+    enter(State::kAuthenticating);
+    user_ = std::move(came->user);
+    attempts_ = came->attempts;
+    begin_trace(user_);
+    Login login{.tag = std::move(came->tag),
+                .credential = std::move(came->credential),
+                .target = std::move(came->target)};
+    co_await open_backend(login);
   } else {
     if (!admit()) co_return;
     if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();
@@ -371,6 +378,7 @@ Task<> ClientSession::before_login() {
                        entry.command.verb == Verb::kUnknown ? "BAD Unknown command" : "BAD Log in first");
         if (reader_.holding()) reader_.expect_commands();
     }
+    if (state_ == State::kLogout) co_return;
   }
 }
 
@@ -555,6 +563,11 @@ void ClientSession::log(Event& event, std::initializer_list<base::log::Field> fi
 
 Millis ClientSession::busy_for() const {
   return std::chrono::duration_cast<Millis>(host_.scheduler().now() - begun_at_);
+}
+
+backend::MaybeOrigin ClientSession::origin() const {
+  if (!stream_) return std::nullopt;
+  return backend::Origin{stream_->ends(), fmt::format("{:x}", id_)};
 }
 
 std::optional<base::IpAddress> ClientSession::counted_address() const {

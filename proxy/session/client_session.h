@@ -93,6 +93,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void enter(State state);
   State state() const { return state_; }
   uint64_t id() const { return id_; }
+  // Of connections that are opened for this client; nothing once it has gone.
+  backend::MaybeOrigin origin() const;
   const std::string& label() const { return label_; }
   // A line of the log, with who it is about: session, client, user, backend, server.
   void log(base::log::Event& event, std::initializer_list<base::log::Field> fields) const;
@@ -144,15 +146,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   std::string capabilities_before_login() const;
   bool login_allowed() const;
 
-  // login_commands.cc
-  async::Task<> login(const Entry& entry);
-  async::Task<> authenticate(const Entry& entry);
-  async::Task<bool> sasl_line(std::string& line, std::string_view challenge);
-  async::Task<> decide(std::string tag, auth::Credential credential);
-  async::Task<> move_to(size_t worker, std::string tag, auth::Credential credential);
-
-  // login_backend.cc
-  // A login while it is decided, in the frame of decide().
+  // A login while it is decided, in the frame of decide() or talk().
   struct Login {
     std::string tag;
     auth::Credential credential;
@@ -167,6 +161,21 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
     bool shares() const { return backend().access == config::MailboxAccess::kShared; }
     bool relays() const { return backend().access == config::MailboxAccess::kUnrestricted; }
   };
+
+  // login_commands.cc
+  async::Task<> login(const Entry& entry);
+  async::Task<> authenticate(const Entry& entry);
+  async::Task<bool> sasl_line(std::string& line, std::string_view challenge);
+  async::Task<> decide(std::string tag, auth::Credential credential);
+  async::Task<> move_to(size_t worker, Login login);
+
+  // login_service.cc: what an auth_http service says to a login
+  async::Task<bool> ask_service(Login& login);
+  async::Task<auth::ServiceAnswer> answer_of_service(const Login& login);
+  auth::ClientFacts facts_for_service() const;
+  async::Task<> refused_by_service(Login& login, auth::ServiceAnswer answer);
+
+  // login_backend.cc
   async::Task<> open_backend(Login& login);
   async::Task<> wait_for_inheritance(const Login& login);
   enum class Line : uint8_t { kOneAtATime, kAll };
@@ -188,7 +197,9 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
                   const auth::CredentialCache::Digest& digest) const;
   bool admit_user(const std::string& tag, const std::string& name);
   void share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account);
-  async::Task<> refuse(std::string tag, std::string name, std::string challenge);
+  static constexpr std::string_view kRefused = "[AUTHENTICATIONFAILED] Authentication failed";
+  async::Task<> refuse(std::string tag, std::string name, std::string challenge,
+                       std::string text = std::string(kRefused), base::Millis at_least = base::Millis(0));
   void refuse_in_plain_text(const std::string& tag);
   void unavailable(const std::string& tag, std::string_view code, std::string_view why);
   void begin_trace(const std::string& user);
@@ -233,6 +244,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   uint64_t commands_ = 0;
   bool under_way_ = false;  // a command, since begun_at_
   wire::Verb verb_ = wire::Verb::kUnknown;
+  uint32_t attempts_ = 0;  // to log in
   base::Instant connected_at_;
   base::Instant last_heard_;
   base::Instant begun_at_;                // the command at hand

@@ -106,6 +106,12 @@ Task<> ClientSession::open_backend(Login& login) {
       co_return;
     }
   }
+  if (login.target.server) login.servers = login.servers->at(*login.target.server, host_.scheduler().now());
+  if (!login.servers) {
+    log(failed_event, {{"reason", "auth_http names too many servers"}});
+    unavailable(login.tag, "UNAVAILABLE", "The mail server can't be reached");
+    co_return;
+  }
   if (login.servers->candidates(login.target.login_name, host_.scheduler().now()).empty()) {
     log(impossible_event, {{"reason", "down, as the health checks say, or drained"}});
     unavailable(login.tag, "UNAVAILABLE", "The mail server is down");
@@ -118,7 +124,7 @@ Task<> ClientSession::open_backend(Login& login) {
     co_return;
   }
 
-  login.account = host_.accounts().get(backend.name, login.target.login_name);
+  login.account = host_.accounts().get(login.servers->name(), login.target.login_name);
   waiting_for_ = "a connection to " + backend.name;
   waiting_account_ = login.account;
   const auto line = login.shares() ? Line::kOneAtATime : Line::kAll;
@@ -201,7 +207,8 @@ Task<> ClientSession::ask(Login& login) {
   backend::LoginOutcome outcome;
   std::string problem;
   try {
-    seat.connection = co_await host_.connect(login.servers, seat.login_name);
+    auto for_whom = backend::tells_origin(backend) ? origin() : std::nullopt;
+    seat.connection = co_await host_.connect(login.servers, seat.login_name, std::move(for_whom));
     server_name_ = seat.connection->server->endpoint.to_string();
     outcome = co_await backend::log_in(*seat.connection, backend, login.credential, seat.login_name);
   } catch (const backend::BackendUnavailable& error) {
@@ -265,7 +272,7 @@ void ClientSession::accepted(Login& login) {
 // The account that this login may become a session of: with `shared`, if it is there.
 std::shared_ptr<mailbox::SharedAccount> ClientSession::known(const Login& login) const {
   if (!login.shares()) return nullptr;
-  return host_.shared_accounts().find(login.backend(), login.target.login_name, login.digest);
+  return host_.shared_accounts().find(*login.servers, login.target.login_name, login.digest);
 }
 
 bool ClientSession::is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
@@ -312,8 +319,9 @@ void ClientSession::share(const Login& login, std::shared_ptr<mailbox::SharedAcc
 }
 
 // `name`: what failures are counted by. `challenge`: of an OAuth mechanism, which the client answers before
-// it hears NO.
-Task<> ClientSession::refuse(std::string tag, std::string name, std::string challenge) {
+// it hears NO. `at_least`: how long that takes.
+Task<> ClientSession::refuse(std::string tag, std::string name, std::string challenge, std::string text,
+                             base::Millis at_least) {
   host_.shared().counters.logins_refused.fetch_add(1, std::memory_order_relaxed);
   const auto delay = host_.shared().throttle.failed(
       counted_address(), name, config().limits.auth_failure_delay, host_.scheduler().now());
@@ -326,9 +334,9 @@ Task<> ClientSession::refuse(std::string tag, std::string name, std::string chal
   backend_name_.clear();
   login_name_.clear();
   server_name_.clear();
-  co_await async::sleep_for(delay);
-  // The same words whether the user exists or not.
-  writer_.tagged(tag, "NO [AUTHENTICATIONFAILED] Authentication failed");
+  co_await async::sleep_for(std::max(delay, at_least));
+  // The same words whether the user exists or not, unless an auth_http service has others.
+  writer_.tagged(tag, "NO " + text);
   user_.clear();
   enter(State::kNotAuthenticated);
   reader_.expect_commands();

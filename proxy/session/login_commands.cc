@@ -138,6 +138,7 @@ Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
   host_.wipe_buffers();  // the client's octets
   // What a reload changed while the client was about to log in holds for it, too.
   if (host_.service()->generation > service_->generation) service_ = host_.service();
+  ++attempts_;
   user_ = credential.user();
   begin_trace(user_);
   const routing::LoginFacts facts{.user = user_,
@@ -150,24 +151,26 @@ Task<> ClientSession::decide(std::string tag, auth::Credential credential) {
     co_await refuse(std::move(tag), user_, {});
     co_return;
   }
-  const size_t owner = mailbox::Accounts::owner(target->backend->name, target->login_name, host_.workers());
+  Login login{.tag = std::move(tag), .credential = std::move(credential), .target = std::move(*target)};
+  if (login.target.auth_http) {
+    auto accepted = co_await ask_service(login);
+    if (!accepted) co_return;
+  }
   // A relay without a limit per user has nothing to share with the user's other sessions: it stays where it
   // is.
-  const bool shares = target->backend->access != config::MailboxAccess::kUnrestricted ||
-                      target->backend->connections_per_user > 0;
-  if (shares && owner != host_.index()) {
-    if (stopping_) {  // so is the other worker
-      unavailable(tag, "UNAVAILABLE", "The proxy is shutting down");
-      co_return;
-    }
-    co_await move_to(owner, std::move(tag), std::move(credential));
-    co_return;
+  const bool stays = login.relays() && login.backend().connections_per_user == 0;
+  const size_t owner =
+      mailbox::Accounts::owner(login.backend().name, login.target.login_name, host_.workers());
+  if (stays || owner == host_.index()) {
+    co_await open_backend(login);
+  } else if (stopping_) {  // so is the other worker
+    unavailable(login.tag, "UNAVAILABLE", "The proxy is shutting down");
+  } else {
+    co_await move_to(owner, std::move(login));
   }
-  Login login{.tag = std::move(tag), .credential = std::move(credential), .target = std::move(*target)};
-  co_await open_backend(login);
 }
 
-Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential credential) {
+Task<> ClientSession::move_to(size_t worker, Login login) {
   // Nothing may be on its way out: the octets would be torn apart.
   while (stream_->unsent() > 0) co_await async::sleep_for(base::Millis(1));
   auto out = std::make_unique<HandedOver>();
@@ -175,7 +178,10 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
   out->service = service_;
   out->greeted_by = greeted_by_;
   out->listener = listener_;
-  out->tag = std::move(tag);
+  out->tag = std::move(login.tag);
+  out->target = std::move(login.target);
+  out->user = user_;
+  out->attempts = attempts_;
   out->peer = stream_->peer();
   out->connected_at = connected_at_;
   out->places = std::move(places_);
@@ -190,7 +196,7 @@ Task<> ClientSession::move_to(size_t worker, std::string tag, auth::Credential c
     out->fd = tcp.release();
   }
   out->unread = reader_.take_held();
-  out->credential = std::move(credential);
+  out->credential = std::move(login.credential);
   destination_ = worker;
   hand_over_ = std::move(out);
   host_.shared().counters.hand_overs.fetch_add(1, std::memory_order_relaxed);

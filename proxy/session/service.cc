@@ -27,8 +27,14 @@ std::shared_ptr<const Service> Service::make(config::ConfigPtr config, const Ser
   }
   service->known_servers = previous ? previous->known_servers : std::make_shared<backend::KnownServers>();
   for (const auto& [name, backend] : config->backends) {
-    service->backends[name] = backend::BackendServers::make(config, backend, *service->known_servers);
+    service->backends[name] = backend::BackendServers::make(config, backend, service->known_servers);
     if (backend.access == config::MailboxAccess::kUnrestricted) service->any_unrestricted = true;
+  }
+  for (const auto& route : config->routes) {
+    if (!route.auth_http) continue;
+    const auto& settings = *route.auth_http;
+    service->auth_services[&settings] =
+        std::make_shared<backend::AuthService>(std::shared_ptr<const config::AuthHttp>(config, &settings));
   }
   return service;
 }

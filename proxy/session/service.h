@@ -9,6 +9,7 @@
 
 #include "auth/auth_throttle.h"
 #include "auth/sasl.h"
+#include "backend/auth_service.h"
 #include "backend/backend_connection.h"
 #include "backend/backend_servers.h"
 #include "config/config.h"
@@ -19,6 +20,7 @@
 #include "mailbox/workplace.h"
 #include "net/spool_limits.h"
 #include "net/tls_stream.h"
+#include "routing/router.h"
 #include "session/client_counts.h"
 #include "session/inheritance.h"
 
@@ -33,6 +35,7 @@ struct Service {
   backend::Backends backends;                                                 // by name
   std::shared_ptr<backend::KnownServers> known_servers;  // of this one and those before it
   std::map<std::string, std::string> certificates;       // fingerprints, by file
+  std::map<const config::AuthHttp*, std::shared_ptr<backend::AuthService>> auth_services;
   bool any_unrestricted = false;
 
   // Throws std::runtime_error if a certificate or another TLS file can't be used. `previous` may be null.
@@ -122,6 +125,9 @@ struct HandedOver {
   std::string unread;                          // what the client sent behind its login
   std::string tag;                             // of the login that is to be answered
   auth::Credential credential;
+  routing::Target target;  // what was decided about it
+  std::string user;        // the name that the client gave
+  uint32_t attempts = 0;   // to log in
   base::Instant connected_at{};
   ClientPlaces places;
 };
@@ -155,6 +161,9 @@ class Host : public mailbox::Workplace {
   virtual void hand_over(size_t worker, std::unique_ptr<HandedOver> client) = 0;
   // The stream of a client that was handed over; takes its descriptor and TLS session.
   virtual std::unique_ptr<net::Stream> adopt(HandedOver& client) = 0;
+  // backend::AuthService::ask(), on the worker's loop.
+  virtual async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService> service,
+                                               base::Secret question) = 0;
   virtual void add(ClientSession& session) = 0;
   // Closes a connection whose session was cancelled before it had it; its places are taken until the server
   // has closed.

@@ -228,6 +228,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void on_mailbox_changed_identity() noexcept override;
   void on_alert(std::string_view line) noexcept override;
   const auth::CredentialCache::Digest& credential() const noexcept override { return credential_; }
+  backend::MaybeOrigin origin() const noexcept override { return client_.origin(); }
   void on_credential_refused() noexcept override;
   wire::FetchWishes wishes() const;
   bool is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const;

@@ -17,7 +17,7 @@ BEYOND_A_SCHEMA = set("""
     admin_beyond_loopback admin_bind_bad admin_bind_taken admin_metrics_token_is_no_token
     admin_metrics_token_twice admin_token_file_empty
     admin_token_file_missing admin_token_twice backend_ca backend_master_user backend_max_connections
-    backend_servers backend_tls_keys_without_tls backend_unrestricted_conflicts certificate_missing
+    backend_servers backend_tls_keys_without_tls backend_unrestricted_conflicts backend_without_servers certificate_missing
     certificate_names control_in_text durations_out_of_range environment_syntax environment_unset listener_client_ca
     listener_plaintext_login listener_same_name_and_address listener_tls_keys_without_tls
     listener_tls_without_certificate proxy_protocol route_login_as route_references route_source route_target

@@ -4,10 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
-from case import DIRECT, IntegrationTest, front, proxy_only
-from common import message, wait_until
+from auth_service import AuthService
+from case import DIRECT, Background, IntegrationTest, front, proxy_only
+from common import LOOPBACK, certificates, free_port, message, wait_until
 from proxy import Proxy
 from raw import Closed, RawClient, quoted
 from servers import Courier, Dovecot, Imap4d
@@ -360,3 +362,116 @@ class Tokens(IntegrationTest):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+@proxy_only
+class Origin(IntegrationTest):
+    """Dovecot is told who the client is: by a PROXY header, or by ID."""
+
+    CLIENT = "127.0.0.42"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.plain, cls.tls = free_port(), free_port()
+        cls.server = cls.enterClassContext(Dovecot(settings=f"""
+haproxy_trusted_networks = 127.0.0.1
+login_trusted_networks = 127.0.0.1
+service imap-login {{
+  inet_listener haproxy {{
+    port = {cls.plain}
+    haproxy = yes
+  }}
+  inet_listener haproxys {{
+    port = {cls.tls}
+    haproxy = yes
+    ssl = yes
+  }}
+}}
+"""))
+        ca = {"ca": str(certificates().ca), "health_check": {"interval": "100ms"}}
+        cls.backends = {
+            "v1": {"servers": [f"{LOOPBACK}:{cls.plain}"], "tls": "none", "send_proxy": "v1"},
+            "v2": {"servers": [f"{LOOPBACK}:{cls.plain}"], "tls": "none", "send_proxy": "v2"},
+            "v2tls": {"servers": [f"localhost:{cls.tls}"], "tls": "implicit", "send_proxy": "v2", **ca},
+            "v1starttls": {"servers": [f"localhost:{cls.plain}"], "tls": "starttls", "send_proxy": "v1", **ca},
+            "id": {"servers": [f"{LOOPBACK}:{cls.server.port}"], "tls": "none", "send_client_id": True}}
+        cls.proxy = cls.enterClassContext(Proxy(cls.server, "shared", top={
+            "backends": cls.backends,
+            "routes": [{"user": f"user{10 + n}@*", "backend": name} for n, name in enumerate(cls.backends)]}))
+
+    def test_the_log_of_the_server_names_the_client(self):
+        for number, name in enumerate(self.backends):
+            with self.subTest(name):
+                user = self.server.users[f"user{10 + number}@example.test"]
+                client = self.raw(self.proxy, user, source=self.CLIENT)
+                self.assertOk(client.command("SELECT INBOX"))
+                line = wait_until(lambda: re.search(rf"Login: user=<{re.escape(user.name)}>.*", self.server.log()), 10,
+                                  "the login in Dovecot's log").group()
+                self.assertIn(f"rip={self.CLIENT}, lip=127.0.0.1", line)
+                if name == "id":  # the session of the proxy's own log
+                    session = re.search(rf"login session=(\S+) client={self.CLIENT}:\d+ user={user.name}", self.proxy.log()).group(1)
+                    self.assertIn(f"session=<{session}>", line)
+
+    def test_health_checks_are_the_proxys_own(self):
+        """LOCAL and UNKNOWN, which Dovecot takes: the address is that of the connection."""
+        log = wait_until(lambda: self.server.log() if re.search(r"Disconnected.*rip=127\.0\.0\.1,", self.server.log()) else None,
+                         10, "a health check in Dovecot's log")
+        self.assertNotRegex(log, "(?i)haproxy.*(invalid|unexpected|error|disconnected)")
+        self.assertNotIn("is down", self.proxy.log())
+
+
+@proxy_only
+class AuthHttp(IntegrationTest):
+    """Two workers before a Dovecot that only the service knows; it knows other passwords than the users, too."""
+
+    KEY = "of imapmux and the service"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.enterClassContext(Dovecot())
+        cls.service = cls.enterClassContext(AuthService(cls.answer))
+        https = {"url": cls.service.url, "header": {"X-Auth-Key": cls.KEY}, "max_connections": 3}
+        cls.proxy = cls.enterClassContext(Proxy(cls.server, "shared", top={
+            "workers": 2,
+            "backends": {"mail": {"tls": "none", "login": {"mechanism": "PLAIN"}}},
+            "routes": [{"user": "*@untrusted.test", "backend": "mail", "auth_http": https},
+                       {"backend": "mail", "auth_http": {**https, "ca": str(certificates().ca)}}]}))
+
+    @classmethod
+    def answer(cls, asked):
+        time.sleep(0.02)
+        user = cls.server.users.get(asked["Auth-User"])
+        if asked["X-Auth-Key"] != cls.KEY or not user or asked["Auth-Pass"] != f"of%20{user.name}":
+            return {"Auth-Status": "Invalid login or password", "Auth-Wait": "1"}
+        return {"Auth-Status": "OK", "Auth-Server": LOOPBACK, "Auth-Port": str(cls.server.port), "Auth-Pass": user.password}
+
+    def log_in(self, user):
+        for _ in range(2):  # the second time, the proxy knows the password; the service is asked all the same
+            with RawClient(self.proxy.port) as client:
+                self.assertOk(client.command(f"LOGIN {quoted(user.name)} {quoted('of ' + user.name)}"))
+                self.assertOk(client.command("SELECT INBOX"))
+                client.command("LOGOUT")
+
+    def test_many_at_once(self):
+        before = self.service.asked
+        users = [self.server.new_user() for _ in range(12)]
+        for login in [Background(self.log_in, user) for user in users]:
+            login.result()
+        self.assertEqual(self.service.asked - before, 24)
+        self.assertLessEqual(self.service.most, 3)
+        self.assertGreater(self.service.most, 1)
+
+    def test_a_wrong_password(self):
+        user = self.server.new_user()
+        client = self.raw(self.proxy)
+        reply = self.assertNo(client.command(f"LOGIN {quoted(user.name)} {quoted(user.password)}"), "AUTHENTICATIONFAILED")
+        self.assertIn("Invalid login or password", reply.text)
+        self.assertOk(client.command(f"LOGIN {quoted(user.name)} {quoted('of ' + user.name)}"))
+
+    def test_a_service_whose_certificate_nobody_vouches_for_gets_no_password(self):
+        before = self.service.asked
+        self.assertNo(self.raw(self.proxy).command("LOGIN me@untrusted.test secret"), "UNAVAILABLE")
+        self.assertEqual(self.service.asked, before)
+        self.assertIn("certificate", self.proxy.log())

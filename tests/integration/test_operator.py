@@ -27,11 +27,11 @@ class CommandLine(IntegrationTest):
         return path
 
     def test_check_prints_every_problem_with_its_place(self):
-        path = self.file("workers: 0\nbackends:\n  legacy:\n    servers: [\"127.0.0.1:143\"]\n    send_proxy: v1\n")
+        path = self.file("workers: 0\nbackends:\n  legacy:\n    servers: [\"127.0.0.1:143\"]\n    send_proxy: v3\n")
         status, output = imapmux("check", "--config", path)
         self.assertEqual(status, 1, output)
         self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:1:10: .*workers")
-        self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:5:\d+: .*send_proxy.*not supported in this version")
+        self.assertRegex(output, rf"(?m)^{re.escape(str(path))}:5:\d+: .*send_proxy.*v3")
 
     def test_check_judges_certificates_authorities_and_ciphers_where_they_stand(self):
         folder = self.temp_folder("pem")

@@ -71,7 +71,7 @@ Task<backend::ConnectionLimit::Permit> ProxyWorker::take_place(
 
 // Like backend::open_connection, but for the server, which is the only one, and the network.
 Task<std::unique_ptr<backend::BackendConnection>> ProxyWorker::connect(
-    std::shared_ptr<backend::BackendServers> servers, std::string login_name) {
+    std::shared_ptr<backend::BackendServers> servers, std::string login_name, backend::MaybeOrigin) {
   const auto& settings = servers->config();
   const auto server = servers->servers().front();
   auto permit = co_await take_place(server->limit, settings.backend_wait);

@@ -35,7 +35,8 @@ class ProxyWorker final : private session::Host {
   void post(std::function<void()> work) override;
   void wipe_buffers() override {}
   async::Task<std::unique_ptr<backend::BackendConnection>> connect(
-      std::shared_ptr<backend::BackendServers> servers, std::string login_name) override;
+      std::shared_ptr<backend::BackendServers> servers, std::string login_name,
+      backend::MaybeOrigin origin) override;
   const session::ServicePtr& service() const override { return service_; }
   session::Shared& shared() override { return shared_; }
   mailbox::Accounts& accounts() override { return accounts_; }
@@ -44,6 +45,10 @@ class ProxyWorker final : private session::Host {
   size_t workers() const override { return 1; }
   void hand_over(size_t, std::unique_ptr<session::HandedOver>) override {}
   std::unique_ptr<net::Stream> adopt(session::HandedOver&) override { return nullptr; }
+  // No route of a simulation asks.
+  async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService>, base::Secret) override {
+    throw backend::ServiceUnavailable("there is none");
+  }
   void add(session::ClientSession& session) override { sessions_.push_back(session); }
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
 

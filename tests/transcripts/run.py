@@ -24,6 +24,7 @@ BINARY = pathlib.Path(os.environ.get("IMAPMUX") or HERE.parents[1] / "build/rele
 LOOPBACK = "127.0.0.1"
 PATIENCE = 10.0  # for what has to come
 HUSH = 0.12      # for what must not come
+SERVERS = {"A": "the auth_http service", "B": "the backend", "E": "the server elsewhere"}  # by the letter of their connections
 DELIVERIES = {"whole": "as it stands", "bytes": "clients octet by octet", "chunks": "backends in random chunks"}
 CONFIGURATION = """\
 workers: {workers}
@@ -34,7 +35,7 @@ listeners:
 backends:
   scripted: {backend}
 routes:
-  - {{backend: scripted}}
+  - {route}
 limits: {limits}
 """
 
@@ -202,7 +203,7 @@ class Stage:
         self.clients = {}  # of connections, by whose login they were opened
         self.know_delimiter = set()  # shared: users; exclusive: clients
         self.peers = {}
-        self.accepted = 0
+        self.accepted = dict.fromkeys(SERVERS, 0)
         self.dialogue = []
         self.statement = None
 
@@ -210,9 +211,11 @@ class Stage:
         self.stack = contextlib.ExitStack()
         try:
             self.folder = pathlib.Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="imapmux-")))
-            self.backend_port = free_port()
-            self.listen()
-            self.stack.callback(lambda: self.listener and self.listener.close())
+            self.listeners = {letter: socket.create_server((LOOPBACK, 0), backlog=64) for letter in SERVERS}
+            self.ports = {letter: one.getsockname()[1] for letter, one in self.listeners.items()}
+            for one in self.listeners.values():
+                one.setblocking(False)
+            self.stack.callback(lambda: [one.close() for one in self.listeners.values()])
             self.start_proxy()
             return self
         except BaseException:
@@ -238,10 +241,14 @@ class Stage:
         parts = {
             "workers": settings.pop("workers", "1"),
             "listener": {"name": "imap", "bind": f'"{LOOPBACK}:{self.port}"', "tls": tls},
-            "backend": {"servers": f'["{LOOPBACK}:{self.backend_port}"]', "tls": "none",
+            "backend": {"servers": f'["{LOOPBACK}:{self.ports["B"]}"]', "tls": "none",
                         "mailbox_access": settings.pop("access", "exclusive"), "connections_per_user": "10",
                         "lease_wait": "20s", "poll_interval": "30s", "health_check": "off"},
-            "limits": {"auth_failure_delay": "50ms"}}
+            "limits": {"auth_failure_delay": "50ms"}, "route": {"backend": "scripted"}}
+        if "auth_http" in settings:
+            more = settings.pop("auth_http")
+            url = f'url: "http://{LOOPBACK}:{self.ports["A"]}/auth?for=imap"'
+            parts["route"]["auth_http"] = "{" + ", ".join(part for part in (url, more) if part) + "}"
         for key, value in settings.items():
             where, dot, name = key.partition(".")
             if dot and where not in parts:
@@ -286,19 +293,15 @@ class Stage:
         return self.process.returncode
 
     # --- the wire ---
-    def listen(self):
-        self.listener = socket.create_server((LOOPBACK, self.backend_port), backlog=64)
-        self.listener.setblocking(False)
-
     def pump(self, seconds):
         """Reads what there is; waits for it so long."""
         sockets = {peer.socket: peer for peer in self.peers.values() if peer.open()}
-        watched = list(sockets) + ([self.listener] if self.listener else [])
-        for one in select.select(watched, [], [], max(0, seconds))[0]:
-            if one is self.listener:
-                self.accepted += 1
-                name = f"B{self.accepted}"
-                self.peers[name] = Peer(name, self.listener.accept()[0])
+        listening = {one: letter for letter, one in self.listeners.items()}
+        for one in select.select([*sockets, *listening], [], [], max(0, seconds))[0]:
+            if letter := listening.get(one):
+                self.accepted[letter] += 1
+                name = f"{letter}{self.accepted[letter]}"
+                self.peers[name] = Peer(name, one.accept()[0])
                 self.note(name, "connected", "")
             else:
                 peer = sockets[one]
@@ -347,7 +350,7 @@ class Stage:
         if name not in self.peers:
             if name.startswith("C"):
                 raise Failure(f"{name} is not connected")
-            self.wait_for(lambda: name in self.peers, f"the proxy opens no connection {name} to the backend")
+            self.wait_for(lambda: name in self.peers, f"the proxy opens no connection {name} to {SERVERS[name[0]]}")
         return self.peers[name]
 
     # --- the statements ---
@@ -361,7 +364,8 @@ class Stage:
             self.check_never(never.text)
 
     def do(self, text, block=()):
-        several = re.match(r"((?:[BC]\d+, )+[BC]\d+)([<>]| (?!and |silent))", text)
+        text = self.with_ports(text)
+        several = re.match(r"((?:[A-E]\d+, )+[A-E]\d+)([<>]| (?!and |silent))", text)
         if several:
             for name in several.group(1).split(", "):
                 self.do(name + text[several.end(1):], block)
@@ -373,10 +377,13 @@ class Stage:
                 return
         raise Failure("this statement is not understood")
 
+    def with_ports(self, text):
+        return re.sub(r"\$\(port ([ABCE])\)", lambda m: str(self.ports.get(m.group(1), self.port)), text)
+
     def says(self, name, text):
         peer = self.peer(name)
         tag = re.match(r"\((\w+)\) ", text)
-        if tag and name.startswith("B"):
+        if tag and name[0] in "BE":
             if tag.group(1) not in peer.tags:
                 raise Failure(f"no command with the tag ({tag.group(1)}) was expected on {name}")
             text = peer.tags[tag.group(1)] + text[tag.end() - 1:]
@@ -386,7 +393,7 @@ class Stage:
         self.send(self.peer(name), self.says(name, text or ""))
 
     def say_at_once(self, name, block=()):
-        self.send(self.peer(name), "".join(self.says(name, line) for line in block))
+        self.send(self.peer(name), "".join(self.says(name, self.with_ports(line)) for line in block))
 
     def say_raw(self, name, text):
         self.send(self.peer(name), unescaped(text))
@@ -401,7 +408,7 @@ class Stage:
         line, _, peer.unread = peer.unread.partition("\r\n")
         tag = re.match(r"\((\w+)\) ", text)
         rest = line
-        if tag and name.startswith("B"):
+        if tag and name[0] in "BE":
             word, _, rest = line.partition(" ")
             peer.tags[tag.group(1)] = word
             text = text[tag.end():]
@@ -472,9 +479,8 @@ class Stage:
     def tell_to_stop(self):
         self.process.send_signal(signal.SIGTERM)
 
-    def refuse_connections(self):
-        self.listener.close()
-        self.listener = None
+    def refuse_connections(self, who):
+        self.listeners.pop("A" if who == "auth_http" else "B").close()
 
     def no_connection(self, name):
         self.silent([], HUSH)
@@ -482,7 +488,7 @@ class Stage:
             raise Failure(f"expected: no connection {name}\ngot:      one")
 
     def check_never(self, text):
-        name, what = re.fullmatch(r"never ([BC]\d*)< (.*)", text).groups()
+        name, what = re.fullmatch(r"never ([ABCE]\d*)< (.*)", text).groups()
         regex = re.compile(what[1:-1] if what.startswith("/") else re.escape(repeated(what)), re.I | re.M)
         for peer in self.peers.values():
             found = regex.search(peer.ever) if name in (peer.name, peer.name[0]) else None
@@ -600,32 +606,32 @@ class Stage:
         self.do(f"{name} closes")
 
     FORMS = [
-        (r"([BC]\d+)>(?: (.*))?", say),
-        (r"([BC]\d+)>> (.*)", say_raw),
-        (r"([BC]\d+) says at once:", say_at_once),
-        (r"([BC]\d+)<(?: (.*))?", get),
-        (r"([BC]\d+)<< (.*)", get_raw),
+        (r"([ABCE]\d+)>(?: (.*))?", say),
+        (r"([ABCE]\d+)>> (.*)", say_raw),
+        (r"([ABCE]\d+) says at once:", say_at_once),
+        (r"([ABCE]\d+)<(?: (.*))?", get),
+        (r"([ABCE]\d+)<< (.*)", get_raw),
         (r"(C\d+) connects", connect),
         (r"(C\d+) starts TLS", start_tls),
-        (r"([BC]\d+) (closes|resets|half-closes)", end),
-        (r"([BC]\d+) is closed", is_closed),
-        (r"((?:[BC]\d+|, |,? and )+|everybody) silent(?: for (\d+)ms)?", are_silent),
+        (r"([ABCE]\d+) (closes|resets|half-closes)", end),
+        (r"([ABCE]\d+) is closed", is_closed),
+        (r"((?:[ABCE]\d+|, |,? and )+|everybody) silent(?: for (\d+)ms)?", are_silent),
         (r"pause (\d+)ms", pause),
-        (r"backend refuses connections", refuse_connections),
+        (r"(backend|auth_http) refuses connections", refuse_connections),
         (r"the proxy is told to stop", tell_to_stop),
-        (r"no (B\d+)", no_connection),
-        (r"(B\d+) greets", greet),
-        (r"(C\d+) logs in(?: as (\S+))?(?: on (B\d+))?", log_in),
-        (r"(B\d+) accepts the login(?: of (\S+))?", accept_login),
-        (r"(B\d+) is asked for the delimiter", tell_delimiter),
-        (r"(C\d+)( also)? (selects|examines) (\S+)(?: with (\d+) messages?)? on (B\d+)", open_mailbox),
-        (r"(B\d+) (selects|examines) (\S+)(?: with (\d+) messages?)?", attach),
+        (r"no ([ABE]\d+)", no_connection),
+        (r"([BE]\d+) greets", greet),
+        (r"(C\d+) logs in(?: as (\S+))?(?: on ([BE]\d+))?", log_in),
+        (r"([BE]\d+) accepts the login(?: of (\S+))?", accept_login),
+        (r"([BE]\d+) is asked for the delimiter", tell_delimiter),
+        (r"(C\d+)( also)? (selects|examines) (\S+)(?: with (\d+) messages?)? on ([BE]\d+)", open_mailbox),
+        (r"([BE]\d+) (selects|examines) (\S+)(?: with (\d+) messages?)?", attach),
         (r"(C\d+) gets (\S+)(?: with (\d+) messages?)? for (\S+?)( read-only)?", show),
-        (r"(B\d+) deselects", deselect),
-        (r"(B\d+) is polled", be_polled),
-        (r"(C\d+) polls on (B\d+)", poll),
+        (r"([BE]\d+) deselects", deselect),
+        (r"([BE]\d+) is polled", be_polled),
+        (r"(C\d+) polls on ([BE]\d+)", poll),
         (r"(C\d+) (idles|stops idling)", idle),
-        (r"(B\d+) is logged out of", log_out),
+        (r"([BE]\d+) is logged out of", log_out),
     ]
 
 

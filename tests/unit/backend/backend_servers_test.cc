@@ -21,7 +21,7 @@ struct BackendServersTest : testing::Test {
   bool failover = true;
   std::optional<config::HealthCheck> health_check;
   uint32_t max_connections = 0;
-  KnownServers known;
+  std::shared_ptr<KnownServers> known = std::make_shared<KnownServers>();
 
   // From a configuration of its own, as after a reload.
   std::shared_ptr<BackendServers> make(int servers) {
@@ -75,6 +75,54 @@ TEST_F(BackendServersTest, UsersAreSpreadAndFewMoveWhenAServerIsAdded) {
   }
   for (const auto& [host, users] : share) EXPECT_GT(users, 50) << host;
   EXPECT_LT(moved, 150);
+}
+
+TEST_F(BackendServersTest, AServerThatSomebodyElseNamesHasTheSettingsAndALimitOfItsOwn) {
+  max_connections = 1;
+  const auto servers = make(2);
+  const base::Endpoint far{.host = "far", .port = 1143, .path = ""};
+  const auto there = servers->at(far, at(0));
+  ASSERT_TRUE(there);
+  EXPECT_EQ(there->name(), "old@far:1143");
+  EXPECT_EQ(servers->name(), "old");
+  EXPECT_EQ(&there->config(), &servers->config());
+  EXPECT_EQ(names(there->candidates("bob", at(0))), std::vector<std::string>{"far"});
+  EXPECT_EQ(servers->at(far, at(0)), there) << "for all users";
+  servers->apply_limits();
+  const auto& limit = there->servers().front()->limit;
+  EXPECT_TRUE(limit->try_acquire());
+  EXPECT_FALSE(limit->try_acquire());
+  EXPECT_TRUE(servers->servers().front()->limit->try_acquire());
+  // one of the backend's own counts as that
+  EXPECT_EQ(servers->at(servers->servers().front()->endpoint, at(0))->servers().front(),
+            servers->servers().front());
+
+  const auto reloaded = make(2);
+  const auto again = successor({{"old", reloaded}}, *there, at(0));
+  ASSERT_TRUE(again);
+  EXPECT_NE(again, there);
+  EXPECT_EQ(again->servers().front(), there->servers().front()) << "its state is carried over";
+  EXPECT_EQ(successor({{"old", reloaded}}, *servers, at(0)), reloaded);
+  EXPECT_EQ(successor({}, *there, at(0)), nullptr);
+}
+
+TEST_F(BackendServersTest, ServersThatNobodyUsesAreForgottenAndNotTooManyKept) {
+  const auto servers = make(0);
+  EXPECT_TRUE(servers->candidates("bob", at(0)).empty()) << "it has none of its own";
+  const auto nth = [](int n) {
+    return base::Endpoint{.host = "s" + std::to_string(n), .port = 143, .path = ""};
+  };
+  const auto used = servers->at(nth(0), at(0));
+  int made = 1;
+  while (made < 100'000 && servers->at(nth(made), at(1))) ++made;
+  EXPECT_GT(made, 1'000);
+  EXPECT_LT(made, 100'000);
+  EXPECT_EQ(servers->elsewhere().size(), static_cast<size_t>(made));
+  EXPECT_EQ(servers->at(nth(0), at(1)), used) << "those that are there stay";
+  const int later = 3'600'000;
+  EXPECT_TRUE(servers->at(nth(made), at(later)));
+  EXPECT_EQ(servers->elsewhere().size(), 2U);
+  EXPECT_EQ(servers->at(nth(0), at(later)), used);
 }
 
 TEST_F(BackendServersTest, AServerThatIsDownComesLastAndReturns) {

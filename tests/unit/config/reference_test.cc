@@ -78,8 +78,15 @@ void expect_in_file(const std::string& made, const fs::path& path) {
   EXPECT_EQ(made, text.str());
 }
 
+// From here on it is written by hand.
+constexpr std::string_view kExplanations = "\n# Explanations\n";
+
 TEST(Reference, IsWhatTheTablesSay) {
-  expect_in_file(reference(), kDirectory / "reference.md");
+  const fs::path path = kDirectory / "reference.md";
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  const std::string found = text.str();
+  expect_in_file(reference() + found.substr(std::min(found.find(kExplanations), found.size())), path);
 }
 
 // tests/config/schema_test.py tries it on files.
@@ -129,7 +136,8 @@ TEST(Reference, ValuesAreWhatTheReadersTake) {
       std::istringstream stream(type);
       std::string all;
       for (std::string word; std::getline(stream >> std::ws, word, ',');) {
-        if (word == "duration" || word == "map" || word.find("..") != std::string::npos) continue;
+        if (word == "duration" || word == "map" || word == "URL" || word.find("..") != std::string::npos)
+          continue;
         EXPECT_EQ(objection(key.path, word), "") << key.path;
         ++words;
       }

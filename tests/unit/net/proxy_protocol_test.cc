@@ -77,6 +77,55 @@ TEST(ProxyProtocol, Version1SaysWhoTheClientIs) {
   EXPECT_EQ(parse("PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\nPROXY "), "127.0.0.1 1|PROXY ") << "one is enough";
 }
 
+// What is written is read as the same, and as octets that others have written in the specification.
+std::string written(const ProxyHeader& header, ProxyHeaderVersion version) {
+  const auto octets = write_proxy_header(header, version);
+  EXPECT_LE(octets.size(), version == ProxyHeaderVersion::kText ? ProxyHeaderParser::kMostText : 300);
+  ProxyHeaderParser parser;
+  std::string_view rest = octets;
+  EXPECT_EQ(parser.next(rest), Event::kDone) << parser.problem();
+  EXPECT_EQ(rest, "");
+  const auto& read = parser.header();
+  const bool same = read.origin == header.origin && read.address == header.address &&
+                    read.port == header.port && read.local_address == header.local_address &&
+                    read.local_port == header.local_port;
+  return (same ? "" : "not the same: ") + octets;
+}
+
+ProxyHeader between(const char* client, uint16_t port, const char* local, uint16_t local_port) {
+  return {Origin::kAddress, *base::IpAddress::parse(client), port, *base::IpAddress::parse(local),
+          local_port};
+}
+
+TEST(ProxyProtocol, WhatIsWrittenAsVersion1) {
+  constexpr auto kText = ProxyHeaderVersion::kText;
+  EXPECT_EQ(written(between("192.0.2.7", 50000, "10.0.0.1", 143), kText),
+            "PROXY TCP4 192.0.2.7 10.0.0.1 50000 143\r\n");
+  EXPECT_EQ(written(between("2001:db8::7", 65535, "::1", 0), kText),
+            "PROXY TCP6 2001:db8::7 ::1 65535 0\r\n");
+  EXPECT_EQ(written(between("192.0.2.7", 1, "::1", 143), kText), "PROXY TCP6 ::ffff:192.0.2.7 ::1 1 143\r\n");
+  EXPECT_EQ(written({}, kText), "PROXY UNKNOWN\r\n");
+  EXPECT_EQ(write_proxy_header({.origin = Origin::kProxy, .address = {}, .local_address = {}}, kText),
+            "PROXY UNKNOWN\r\n");
+}
+
+TEST(ProxyProtocol, WhatIsWrittenAsVersion2) {
+  constexpr auto kBinary = ProxyHeaderVersion::kBinary;
+  EXPECT_EQ(written(between("192.0.2.7", 50000, "10.0.0.1", 143), kBinary), binary(0x21, 0x11, kIpv4));
+  const auto v6 = "\x20\x01\x0d\xb8"s + std::string(11, '\0') + "\x07"s;
+  const auto loopback = std::string(15, '\0') + "\x01"s;
+  EXPECT_EQ(written(between("2001:db8::7", 50000, "::1", 143), kBinary),
+            binary(0x21, 0x21, v6 + loopback + "\xc3\x50\x00\x8f"s));
+  const auto mapped = std::string(10, '\0') + "\xff\xff\xc0\x00\x02\x07"s;
+  EXPECT_EQ(written(between("192.0.2.7", 50000, "::1", 143), kBinary),
+            binary(0x21, 0x21, mapped + loopback + "\xc3\x50\x00\x8f"s));
+  EXPECT_EQ(written({}, kBinary), binary(0x21, 0x00, ""));
+  EXPECT_EQ(written({.origin = Origin::kProxy, .address = {}, .local_address = {}}, kBinary),
+            binary(0x20, 0x00, ""));
+  EXPECT_EQ(written({.origin = Origin::kUnixSocket, .address = {}, .local_address = {}}, kBinary),
+            binary(0x21, 0x31, std::string(216, '\0')));
+}
+
 TEST(ProxyProtocol, Version1UnknownIsFollowedByAnything) {
   EXPECT_EQ(parse("PROXY UNKNOWN\r\nx"), "unknown|x");
   EXPECT_EQ(parse("PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n"), "unknown|");

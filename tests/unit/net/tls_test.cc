@@ -16,7 +16,8 @@ TEST_F(TlsTest, ShakesHandsOnBothSidesAndCarriesOctetsBothWays) {
   ASSERT_TRUE(client_result.good() && server_result.good()) << client_result.problem << server_result.problem;
   EXPECT_TRUE(served->peer().tls);
   EXPECT_EQ(served->peer().sni, "mail.example.org");
-  EXPECT_EQ(served->description().substr(0, 7), "TLSv1.3");
+  EXPECT_EQ(served->facts().protocol, "TLSv1.3");
+  EXPECT_FALSE(served->facts().peer);
   listen_on_both();
   write(*client, "a1 NOOP\r\n");
   write(*served, "* OK\r\n");
@@ -135,7 +136,7 @@ TEST_F(TlsTest, TheFloorHolds) {
   SSL_set_max_proto_version(ssl.get(), TLS1_VERSION);
   connect("mail.example.org", std::move(ssl));
   ASSERT_TRUE(client_result.good()) << client_result.problem;
-  EXPECT_EQ(client->description().substr(0, 6), "TLSv1 ");
+  EXPECT_EQ(client->facts().protocol, "TLSv1");
 }
 
 TEST_F(TlsTest, AsksForClientCertificatesWithAnAuthority) {
@@ -146,6 +147,13 @@ TEST_F(TlsTest, AsksForClientCertificatesWithAnAuthority) {
   SSL_use_PrivateKey_file(ssl.get(), files.private_key.c_str(), SSL_FILETYPE_PEM);
   connect("mail.example.org", std::move(ssl));
   EXPECT_TRUE(server_result.good()) << server_result.problem;
+  const auto shown = served->facts().peer;
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->subject, "CN=user");
+  EXPECT_EQ(shown->issuer.substr(0, 3), "CN=");
+  EXPECT_FALSE(shown->serial.empty());
+  EXPECT_EQ(shown->fingerprint.find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_EQ(shown->fingerprint.size(), 40U);
   // Without one: TLS 1.3 tells the client after its handshake.
   connect();
   EXPECT_EQ(server_result.problem, "TLS handshake: peer did not return a certificate");

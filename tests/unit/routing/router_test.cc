@@ -11,7 +11,8 @@ namespace imapmux::routing {
 namespace {
 
 // Routes and, where needed, users files as the loader would give them.
-config::ConfigPtr with_routes(std::vector<config::Route> routes) {
+template <class... Routes>
+config::ConfigPtr with_routes(Routes... routes) {
   auto config = std::make_shared<config::Config>();
   for (const char* name : {"legacy", "other"}) {
     config::Backend& backend = config->backends[name];
@@ -20,8 +21,8 @@ config::ConfigPtr with_routes(std::vector<config::Route> routes) {
                        {.host = std::string(name) + "2", .port = 143, .path = {}}};
   }
   int line = 10;
-  for (config::Route& route : routes) route.line = line++;
-  config->routes = std::move(routes);
+  (config->routes.push_back(std::move(routes)), ...);
+  for (config::Route& route : config->routes) route.line = line++;
   return config;
 }
 
@@ -44,7 +45,7 @@ std::string routed(const config::ConfigPtr& config, const LoginFacts& facts) {
 }
 
 std::string login_as(const std::string& placeholders, std::string_view user) {
-  return routed(with_routes({for_user("*", placeholders)}), {.user = user});
+  return routed(with_routes(for_user("*", placeholders)), {.user = user});
 }
 
 TEST(Pattern, Matches) {
@@ -82,11 +83,11 @@ TEST(Pattern, TakesNoExponentialTime) {
 }
 
 TEST(Router, FirstMatchWins) {
-  const auto config = with_routes({for_user("*@old.example.org", "{local}"), to("other")});
+  const auto config = with_routes(for_user("*@old.example.org", "{local}"), to("other"));
   EXPECT_EQ("legacy as Bob", routed(config, {.user = "Bob@OLD.example.org"}));
   EXPECT_EQ("other as bob@new.example.org", routed(config, {.user = "bob@new.example.org"}));
-  EXPECT_EQ("refused", routed(with_routes({for_user("a*")}), {.user = "bob"}));
-  EXPECT_EQ("refused", routed(with_routes({}), {.user = "bob"}));
+  EXPECT_EQ("refused", routed(with_routes(for_user("a*")), {.user = "bob"}));
+  EXPECT_EQ("refused", routed(with_routes(), {.user = "bob"}));
 }
 
 TEST(Router, EveryConditionMustHold) {
@@ -94,7 +95,7 @@ TEST(Router, EveryConditionMustHold) {
   route.listener = "imaps";
   route.source = {*base::Network::parse("10.0.0.0/8"), *base::Network::parse("fd00::/8")};
   route.sni = "mail.*";
-  const auto config = with_routes({route});
+  const auto config = with_routes(std::move(route));
   const auto inside = base::IpAddress::parse("10.1.2.3");
   EXPECT_EQ("legacy as b", routed(config, {"b", "imaps", inside, "MAIL.example.org"}));
   EXPECT_EQ("legacy as b", routed(config, {"b", "imaps", base::IpAddress::parse("fd00::1"), "mail.x"}));
@@ -108,7 +109,7 @@ TEST(Router, EveryConditionMustHold) {
 TEST(Router, AnySniStillNeedsOne) {
   config::Route route = to("legacy");
   route.sni = "*";
-  EXPECT_EQ("refused", routed(with_routes({route}), {.user = "b"}));
+  EXPECT_EQ("refused", routed(with_routes(std::move(route)), {.user = "b"}));
 }
 
 TEST(Router, UsersFiles) {
@@ -116,14 +117,14 @@ TEST(Router, UsersFiles) {
   file.users_file = "/etc/imapmux/users.yaml";
   file.login_as = "{local}";
   file.users = {{"bob@x.org", {"other", "robert"}}, {"ann@x.org", {"other", ""}}};
-  const auto config = with_routes({file, to("legacy")});
+  const auto config = with_routes(std::move(file), to("legacy"));
   EXPECT_EQ("other as robert", routed(config, {.user = "BOB@x.org"}));
   EXPECT_EQ("other as ann", routed(config, {.user = "ann@x.org"}));
   EXPECT_EQ("legacy as carl@x.org", routed(config, {.user = "carl@x.org"}));
 }
 
 TEST(Router, UserNamesWithControlCharactersAreRefused) {
-  const auto config = with_routes({to("legacy")});
+  const auto config = with_routes(to("legacy"));
   for (const std::string& user : {std::string(), std::string("a\r\nb"), std::string("a\0", 2),
                                   std::string("a\x7f"), std::string("\t")}) {
     EXPECT_EQ("refused", routed(config, {.user = user}));
@@ -147,9 +148,8 @@ TEST(Router, LoginNames) {
 
 TEST(Router, Reasons) {
   EXPECT_EQ("route 2 (line 11): user *@x matches",
-            route(*with_routes({for_user("a"), for_user("*@x")}), {.user = "b@x"})->reason);
-  EXPECT_EQ("route 1 (line 10): matches everybody",
-            route(*with_routes({to("legacy")}), {.user = "b"})->reason);
+            route(*with_routes(for_user("a"), for_user("*@x")), {.user = "b@x"})->reason);
+  EXPECT_EQ("route 1 (line 10): matches everybody", route(*with_routes(to("legacy")), {.user = "b"})->reason);
 }
 
 config::Backend with_servers(int count) {
@@ -211,7 +211,8 @@ TEST(Explain, TellsTheWholeWay) {
   file.users_file = "users.yaml";
   config::Route secure = to("legacy");
   secure.listener = "imaps";
-  const auto config = with_routes({file, secure, for_user("a*"), for_user("*@x", "{local}")});
+  const auto config =
+      with_routes(std::move(file), std::move(secure), for_user("a*"), for_user("*@x", "{local}"));
   const std::string text = explain(*config, {.user = "bob@x", .listener = "imap"});
   EXPECT_EQ(
       "user bob@x:\n"
@@ -228,9 +229,25 @@ TEST(Explain, TellsTheWholeWay) {
 
 TEST(Explain, TellsRefusals) {
   EXPECT_EQ("user b:\n  not route 1 (line 10): user a does not match\n  refused: no route matches\n",
-            explain(*with_routes({for_user("a")}), {.user = "b"}));
+            explain(*with_routes(for_user("a")), {.user = "b"}));
   EXPECT_EQ("user a?b:\n  refused: the user name is empty or has control characters\n",
-            explain(*with_routes({to("legacy")}), {.user = "a\nb"}));
+            explain(*with_routes(to("legacy")), {.user = "a\nb"}));
+}
+
+TEST(Explain, TellsOfAServiceThatIsAsked) {
+  const auto result = config::load_text(
+      "backends: {a: {tls: none}}\n"
+      "routes:\n"
+      "  - {auth_http: 'http://127.0.0.1:9000/auth', backend: a}\n",
+      "c.yaml", ".");
+  ASSERT_NE(nullptr, result.config);
+  EXPECT_EQ(explain(*result.config, {.user = "u"}),
+            "user u:\n"
+            "  route 1 (line 3): matches everybody\n"
+            "  backend: a\n"
+            "  login name: u\n"
+            "  as http://127.0.0.1:9000/auth says, which may refuse the login, or name another server or "
+            "login name\n");
 }
 
 // What the loader makes of a file and what the router makes of that, together.
