@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <vector>
 
 namespace imapmux::admin {
 namespace {
@@ -84,6 +86,43 @@ std::string clients(uint64_t number) {
   return several(number, "client");
 }
 
+// Characters, as far as a terminal shows one for each code point.
+size_t width(std::string_view text) {
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+// Lines of which the columns are as wide as what stands in them.
+class Columns {
+ public:
+  using Line = std::vector<std::string>;
+
+  explicit Columns(std::string indent = "") : indent_(std::move(indent)) {}
+  void add(Line line) {
+    widths_.resize(std::max(widths_.size(), line.size()));
+    for (size_t i = 0; i < line.size(); ++i) widths_[i] = std::max(widths_[i], width(line[i]));
+    lines_.push_back(std::move(line));
+  }
+  std::string text() const {
+    std::string out;
+    for (const auto& line : lines_) {
+      out += indent_;
+      for (size_t i = 0; i < line.size(); ++i) {
+        out += line[i];
+        if (i + 1 < line.size()) out.append(widths_[i] - width(line[i]) + 2, ' ');
+      }
+      out.erase(out.find_last_not_of(' ') + 1);
+      out += '\n';
+    }
+    return out;
+  }
+
+ private:
+  std::string indent_;
+  std::vector<size_t> widths_;
+  std::vector<Line> lines_;
+};
+
 std::string heading(const json& all) {
   std::string out = fmt::format("imapmux {}, up {}, {} workers, {}", text_of(all, "version"),
                                 period(number_of(all, "uptime_ms") / 1000), text_of(all, "workers"),
@@ -112,20 +151,17 @@ std::string rates(const json& all, const json& before) {
 }
 
 std::string servers(const json& all) {
-  std::string out =
-      "\nBACKEND          SERVER                    STATE        CONNECTIONS    WAITING  ANSWERS IN  "
-      "CONNECTS "
-      "IN\n";
+  Columns table;
+  table.add({"BACKEND", "SERVER", "STATE", "CONNECTIONS", "WAITING", "ANSWERS IN", "CONNECTS IN"});
   for (const auto& row : list_in(all, "servers")) {
     auto state = row.contains("state") ? text_of(row, "state") : is_set(row, "up") ? "up" : "down";
     if (is_set(row, "draining")) state += ", drained";
     const auto most = number_of(row, "max_connections");
-    const auto connections = text_of(row, "connections") + (most ? fmt::format(" of {}", most) : "");
-    out += fmt::format("{:<16} {:<25} {:<12} {:<14} {:<8} {:<11} {}\n", text_of(row, "backend"),
-                       text_of(row, "server"), state, connections, text_of(row, "waiting"),
-                       latency(row, "answer_ms"), latency(row, "connect_ms"));
+    table.add({text_of(row, "backend"), text_of(row, "server"), state,
+               text_of(row, "connections") + (most ? fmt::format(" of {}", most) : ""),
+               text_of(row, "waiting"), latency(row, "answer_ms"), latency(row, "connect_ms")});
   }
-  return out;
+  return "\n" + table.text();
 }
 
 // Whose mailbox holds a lease, by the holder's number.
@@ -139,19 +175,21 @@ std::map<uint64_t, std::string> names_of_holders(const json& all) {
 
 std::string where_open(const json& mailbox, const json& account) {
   if (!is_set(mailbox, "attached")) return is_set(mailbox, "waiting") ? "waits to be opened" : "suspended";
-  for (const auto& connection : list_in(account, "connections"))
-    if (text_of(connection, "mailbox") == text_of(mailbox, "name"))
-      return fmt::format("open{} on {} ({})", is_set(mailbox, "writing") ? "" : " read-only",
-                         text_of(connection, "server"), text_of(connection, "state"));
+  for (const auto& connection : list_in(account, "connections")) {
+    if (text_of(connection, "mailbox") != text_of(mailbox, "name")) continue;
+    const auto state = text_of(connection, "state");
+    return fmt::format("open{} on {}{}", is_set(mailbox, "writing") ? "" : " read-only",
+                       text_of(connection, "server"), state == "free" ? "" : " (" + state + ")");
+  }
   return "open";
 }
 
-std::string mailbox_line(const json& mailbox, const json& account) {
+Columns::Line mailbox_line(const json& mailbox, const json& account) {
   auto who = clients(number_of(mailbox, "clients"));
   if (const auto idling = number_of(mailbox, "idling")) who += fmt::format(" ({} in IDLE)", idling);
   if (const auto ghosts = number_of(mailbox, "ghosts")) who += ", " + several(ghosts, "ghost");
-  return fmt::format("  {:<30} {:<28} {}, {}\n", text_of(mailbox, "name"), who,
-                     several(number_of(mailbox, "messages"), "message"), where_open(mailbox, account));
+  return {text_of(mailbox, "name"), who, several(number_of(mailbox, "messages"), "message"),
+          where_open(mailbox, account)};
 }
 
 std::string accounts(const json& all) {
@@ -166,7 +204,9 @@ std::string accounts(const json& all) {
                        is_set(account, "exclusive") ? " of its own"
                        : most                       ? fmt::format(" (at most {})", most)
                                                     : "");
-    for (const auto& mailbox : list_in(account, "mailboxes")) out += mailbox_line(mailbox, account);
+    Columns mailboxes("  ");
+    for (const auto& mailbox : list_in(account, "mailboxes")) mailboxes.add(mailbox_line(mailbox, account));
+    out += mailboxes.text();
   }
   if (const auto total = number_of(all, "accounts_total"); total > list.size())
     out += fmt::format("… and {} more\n", total - list.size());
@@ -174,21 +214,21 @@ std::string accounts(const json& all) {
 }
 
 std::string sessions(const json& all) {
-  std::string out =
-      "\nSESSION  CLIENT                USER             BACKEND    STATE          MAILBOX          WAITING "
-      "FOR\n";
+  Columns table;
+  table.add({"SESSION", "CLIENT", "USER", "BACKEND", "STATE", "MAILBOX", "WAITING FOR"});
   const auto& list = list_in(all, "sessions");
   for (const auto& row : list)
-    out += fmt::format("{:<8} {:<21} {:<16} {:<10} {:<14} {:<16} {}\n", text_of(row, "id"),
-                       text_of(row, "client"), text_of(row, "user"), text_of(row, "backend"),
-                       text_of(row, "state"), text_of(row, "mailbox"), text_of(row, "waiting_for"));
+    table.add({text_of(row, "id"), text_of(row, "client"), text_of(row, "user"), text_of(row, "backend"),
+               text_of(row, "state"), text_of(row, "mailbox"), text_of(row, "waiting_for")});
+  std::string out = "\n" + table.text();
   if (const auto total = number_of(all, "clients"); total > list.size())
     out += fmt::format("… and {} more\n", total - list.size());
   return out;
 }
 
 std::string leases(const json& all) {
-  std::string out = "\nLEASE OF         MAILBOX          HOLDERS                   WAITING\n";
+  Columns table;
+  table.add({"LEASE OF", "MAILBOX", "HOLDERS", "WAITING"});
   const auto names = names_of_holders(all);
   for (const auto& row : list_in(all, "leases")) {
     std::string holders;
@@ -197,10 +237,9 @@ std::string leases(const json& all) {
       holders += fmt::format("{}{} #{}{}", holders.empty() ? "" : ", ", text_of(holder, "kind"),
                              text_of(holder, "connection"), name == names.end() ? "" : " " + name->second);
     }
-    out += fmt::format("{:<16} {:<16} {:<25} {}\n", text_of(row, "user"), text_of(row, "mailbox"), holders,
-                       text_of(row, "waiting"));
+    table.add({text_of(row, "user"), text_of(row, "mailbox"), holders, text_of(row, "waiting")});
   }
-  return out;
+  return "\n" + table.text();
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "admin/status_json.h"
 
 namespace imapmux::admin {
@@ -58,10 +60,29 @@ TEST(StatusText, WhoSharesWhatAndWhoWaits) {
   const auto text = to_text(to_json(two_who_share()));
   for (const char* part : {"imapmux 9.9, up 5 s", "ready\n", "3 clients (0 waiting)", "down, drained",
                            "1 of 4", "1.2 ms", "bob at old: 2 clients on 1 connection (at most 1)",
-                           "2 clients (1 in IDLE), 4 ghosts", "12 messages, open on a:143 (idling)",
-                           "1 message, suspended", "mailbox INBOX", "select #7 bob", "… and 2 more"})
+                           "2 clients (1 in IDLE), 4 ghosts", "12 messages  open on a:143 (idling)",
+                           "1 message    suspended", "mailbox INBOX", "select #7 bob", "… and 2 more"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   EXPECT_EQ(text.find("per second"), std::string::npos);
+}
+
+// Where the text stands in its line; one character, one place.
+size_t column_of(const std::string& text, const std::string& part) {
+  const auto at = text.find(part);
+  if (at == std::string::npos) return at;
+  const auto line = text.substr(text.rfind('\n', at) + 1, at - text.rfind('\n', at) - 1);
+  return static_cast<size_t>(std::count_if(
+      line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+TEST(StatusText, ColumnsAreAsWideAsWhatStandsInThem) {
+  auto snapshot = two_who_share();
+  snapshot.all.sessions[0].user = "büro-of-a-long-name@mail.example.org";
+  snapshot.all.sessions[0].mailbox = "Entwürfe";
+  const auto text = to_text(to_json(snapshot));
+  EXPECT_EQ(column_of(text, "WAITING FOR"), column_of(text, "mailbox INBOX")) << text;
+  EXPECT_EQ(column_of(text, "MAILBOX   WAITING FOR"), column_of(text, "Entwürfe")) << text;
+  EXPECT_EQ(text.find(" \n"), std::string::npos) << text;
 }
 
 TEST(StatusText, RatesSinceTheLastOne) {
