@@ -2,10 +2,14 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/address.h"
 
 namespace imapmux::admin {
+
+// What /readyz says of a process that an administrator has drained, with status 503.
+constexpr std::string_view kDrained = "drained\n";
 
 struct AdminAnswer {
   int status = 0;  // of HTTP; 0: nobody answered, and the body says why

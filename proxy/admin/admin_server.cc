@@ -17,6 +17,7 @@
 
 #include "admin/access.h"
 #include "admin/actions.h"
+#include "admin/admin_client.h"
 #include "admin/dashboard.h"
 #include "admin/metrics.h"
 #include "admin/status_json.h"
@@ -90,6 +91,18 @@ void answer(httplib::Response& response, Answer answer) {
   response.status = answer.status;
   response.set_header("Cache-Control", "no-store");
   response.set_content(answer.body + "\n", "application/json");
+}
+
+std::string words_for(Readiness readiness) {
+  switch (readiness) {
+    case Readiness::kReady:
+      return "ready\n";
+    case Readiness::kDrained:
+      return std::string(kDrained);
+    case Readiness::kNotReady:
+      break;
+  }
+  return "not ready\n";
 }
 
 void turn_away(httplib::Response& response, Access access) {
@@ -188,9 +201,9 @@ void AdminServer::Http::serve() {
     response.set_content("ok\n", "text/plain");
   });
   server.Get("/readyz", guarded([this](const httplib::Request&, httplib::Response& response) {
-               const bool ready = sources.ready();
-               response.status = ready ? 200 : 503;
-               response.set_content(ready ? "ready\n" : "not ready\n", "text/plain");
+               const auto readiness = sources.readiness();
+               response.status = readiness == Readiness::kReady ? 200 : 503;
+               response.set_content(words_for(readiness), "text/plain");
              }));
   server.Get("/metrics", guarded([this](const httplib::Request& request, httplib::Response& response) {
                const auto metrics_token = sources.metrics_token();

@@ -1,6 +1,7 @@
 // What the admin endpoint asks of the process. Called on the endpoint's threads.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -26,9 +27,15 @@ struct DrainWish {
 };
 
 // All but `reload` is called by one thread at a time, and not after the endpoint has gone.
+enum class Readiness : uint8_t {
+  kReady,
+  kDrained,  // as an administrator said: it serves who is there and who comes all the same
+  kNotReady,
+};
+
 struct Sources {
   std::function<session::Snapshot(session::Detail)> status;
-  std::function<bool()> ready;
+  std::function<Readiness()> readiness;
   std::function<base::Secret()> token;                   // empty: none
   std::function<base::Secret()> metrics_token;           // empty: none
   std::function<size_t(const session::KickWish&)> kick;  // how many clients

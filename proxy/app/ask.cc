@@ -66,8 +66,10 @@ int watch_status(const AskOptions& options, StatusForm form) {
   }
 }
 
+// One that is drained is well: whoever watches its health would kill it, with all who are still there.
 int health(const AskOptions& options) {
-  return ask(options, "/readyz").status == 200 ? 0 : kProblem;
+  const auto answer = ask(options, "/readyz");
+  return answer.status == 200 || answer.body == admin::kDrained ? 0 : kProblem;
 }
 
 }  // namespace imapmux::app

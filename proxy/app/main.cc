@@ -131,7 +131,7 @@ int run(int argc, char** argv) {
   status_command->add_flag("--watch", admin_options.watch, "again every 2 s, until ^C");
   status_command->callback([&] { result = status(admin_options); });
 
-  auto* health_command = program.add_subcommand("health", "exit 0 when a running proxy is ready");
+  auto* health_command = program.add_subcommand("health", "exit 0 when a running proxy is ready, or drained");
   add_admin_options(*health_command, admin_options);
   health_command->callback([&] { result = app::health(to_ask(admin_options)); });
 

@@ -39,7 +39,11 @@ void Server::open_admin() {
       *started_with_->admin,
       admin::Sources{
           .status = [this](session::Detail detail) { return snapshot(detail); },
-          .ready = [this] { return running_.load() && !draining_.load(); },
+          .readiness =
+              [this] {
+                if (!running_) return admin::Readiness::kNotReady;
+                return draining_ ? admin::Readiness::kDrained : admin::Readiness::kReady;
+              },
           .token = [this] { return service()->config->admin_token.clone(); },
           .metrics_token = [this] { return service()->config->admin_metrics_token.clone(); },
           .kick = [this](const session::KickWish& wish) { return kick(wish); },

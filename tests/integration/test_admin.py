@@ -59,6 +59,10 @@ class AdminTest(IntegrationTest):
         status, _, text = self.ask("POST", f"/api/v1/{action}", body or {}, Content_Type="application/json", **headers)
         return status, json.loads(text)
 
+    def health(self):
+        run = subprocess.run([BINARY, "health", "--admin", self.admin], capture_output=True, text=True, timeout=30, check=False)
+        return run.returncode, run.stderr
+
     def status(self):
         return json.loads(self.ask("GET", "/api/v1/status")[2])
 
@@ -152,6 +156,7 @@ class Actions(AdminTest):
         self.assertEqual(self.ask("GET", "/readyz")[0], 200)
         self.assertEqual(self.act("drain", **known), (200, {"draining": True}))
         self.assertEqual(self.ask("GET", "/readyz")[0], 503)
+        self.assertEqual(self.health(), (0, "drained\n"))  # who watches it must not kill it
         self.assertEqual(self.ask("GET", "/healthz")[0], 200)
         self.assertEqual(self.act("undrain", **known), (200, {"draining": False}))
         self.assertEqual(self.ask("GET", "/readyz")[0], 200)

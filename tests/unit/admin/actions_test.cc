@@ -15,7 +15,7 @@ struct Actions : testing::Test {
   size_t meant = 1;
   Sources sources = {
       .status = {},
-      .ready = {},
+      .readiness = {},
       .token = {},
       .metrics_token = {},
       .kick =

@@ -187,7 +187,7 @@ TEST(Reference, KindsAreWhatTheReadersTake) {
 
 TEST(Examples, Load) {
   for (const std::string name :
-       {"imapmux.yaml", "examples/unrestricted-dovecot.yaml", "examples/exclusive-courier.yaml",
+       {"imapmux.yaml", "examples/unrestricted-dovecot.yaml", "examples/exclusive.yaml",
         "examples/users-file.yaml", "examples/demo.yaml"}) {
     const LoadResult result = load_file((kDirectory / name).string());
     for (const Problem& problem : result.problems) ADD_FAILURE() << problem.to_string();
