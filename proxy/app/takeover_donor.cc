@@ -30,7 +30,6 @@ constexpr milliseconds kReadyLimit{60'000};  // certificates, users files
 
 TakeoverDonor::TakeoverDonor(Server& server, base::Descriptor socket)
     : server_(server), socket_(std::move(socket)), end_(eventfd(0, EFD_CLOEXEC)) {
-  ::listen(socket_.get(), 4);  // again, after a take-over: from now on it is this process that is met here
   thread_ = std::thread([this] { run(); });
 }
 
@@ -42,6 +41,7 @@ TakeoverDonor::~TakeoverDonor() {
 
 void TakeoverDonor::run() {
   while (!ended_) {
+    ::listen(socket_.get(), 4);  // again, after a take-over: from now on it is this process that is met here
     std::array ready{pollfd{socket_.get(), POLLIN, 0}, pollfd{end_.get(), POLLIN, 0}};
     if (poll(ready.data(), ready.size(), -1) <= 0 || ended_) continue;
     base::Descriptor peer(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -59,7 +59,7 @@ void TakeoverDonor::meet(base::Descriptor socket) {
   if (!greet(channel)) return;
   try {
     offer(channel);
-    give(channel, channel.expect(kReadyLimit));
+    give(channel, wait_for_ready(channel));
     drain(channel);
   } catch (const std::exception& error) {
     log::warn("{}", error.what());
@@ -109,6 +109,16 @@ void TakeoverDonor::offer(TakeoverChannel& channel) {
   for (const auto& [name, description] : offer.backends)
     channel.send({.word = "BACKEND", .parts = {name, description}});
   channel.send({.word = "ALL"});
+}
+
+// This process may end meanwhile.
+TakeoverMessage TakeoverDonor::wait_for_ready(TakeoverChannel& channel) {
+  const auto until = steady_clock::now() + kReadyLimit;
+  while (channel.is_open() && !ended_ && steady_clock::now() < until) {
+    auto message = channel.receive(kLookAgain);
+    if (message) return std::move(*message);
+  }
+  throw std::runtime_error("take-over: the new process did not get ready");
 }
 
 void TakeoverDonor::give(TakeoverChannel& channel, const TakeoverMessage& ready) {

@@ -34,6 +34,7 @@ class TakeoverDonor {
   void meet(base::Descriptor socket);
   bool greet(TakeoverChannel& channel);
   void offer(TakeoverChannel& channel);
+  TakeoverMessage wait_for_ready(TakeoverChannel& channel);
   void give(TakeoverChannel& channel, const TakeoverMessage& ready);
   void drain(TakeoverChannel& channel);
   void go_on(TakeoverChannel& channel);

@@ -328,6 +328,7 @@ class TakeoverSteps(IntegrationTest):
             self.assertAtWork(self.client(proxy, "bob"))
             self.assertOk(ann.command("FETCH 1 FLAGS"))
             old = proxy.begin()
+            self.assertIn(f"from process {old.pid},", proxy.process.log())  # which is the one that is killed if it hangs
             self.assertAtWork(self.client(proxy, "ann"))
             old.signal(signal.SIGTERM)
             self.assertEqual(old.popen.wait(10), 0)
@@ -403,8 +404,11 @@ class TakeoverSteps(IntegrationTest):
 
     def test_without_anybody_there_it_starts_alone(self):
         with Succession(self.server) as proxy:
-            proxy.process.signal(signal.SIGTERM)
-            self.assertEqual(proxy.process.popen.wait(10), 0)
+            with Stranger(proxy.socket) as heir:  # who does not get ready
+                heir.say("HELLO", "imapmux-takeover", "1", "test")
+                heir.hear_until("ALL")
+                proxy.process.signal(signal.SIGTERM)
+                self.assertEqual(proxy.process.popen.wait(10), 0)
             proxy.process = proxy.successor()
             proxy.process.wait_for_port(proxy.port)
             self.assertRegex(proxy.process.log(), "nobody listens on .*; starting alone")
@@ -456,7 +460,9 @@ class Stranger:
     def hear(self):
         text, descriptors, _, _ = socket.recv_fds(self.socket, 70000, 64)
         for descriptor in descriptors:
-            os.close(descriptor)
+            with socket.socket(fileno=descriptor) as given:
+                if b"8:TAKEOVER" in text:
+                    given.listen(4)  # as one does that will be met there, whose process is told to who comes
         parts = []
         while text:
             size, _, text = text.partition(b":")
