@@ -124,11 +124,19 @@ TakeoverMessage TakeoverDonor::wait_for_ready(TakeoverChannel& channel) {
 void TakeoverDonor::give(TakeoverChannel& channel, const TakeoverMessage& ready) {
   if (ready.word != "READY") throw std::runtime_error("take-over: the new process says " + ready.word);
   server_.stop_accepting({ready.parts.begin(), ready.parts.end()});
-  told_.clear();
+  forget_what_was_told();
   tell_connections(channel);
   notify("MAINPID=" + std::to_string(channel.peer()));
   given_ = true;
   channel.send({.word = "YOURS", .parts = {std::to_string(server_.time_to_drain().count())}});
+}
+
+// To another process, which has gone: what that was given is this one's again. By now the workers know that,
+// and have nothing more to tell of it.
+void TakeoverDonor::forget_what_was_told() {
+  told_.clear();
+  const std::lock_guard lock(mutex_);
+  given_up_.clear();
 }
 
 void TakeoverDonor::drain(TakeoverChannel& channel) {

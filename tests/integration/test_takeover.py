@@ -310,7 +310,7 @@ class TakeoverSteps(IntegrationTest):
 
     def test_a_new_process_that_dies_leaves_the_old_one_as_it_was(self):
         with Succession(self.server, drain="60s") as proxy:
-            ann = self.client(proxy, "ann")
+            ann, bob = self.client(proxy, "ann"), self.client(proxy, "bob")
             self.assertAtWork(ann)
             for delay in (0.0, 0.02, 0.04, 0.08):
                 new = proxy.successor()
@@ -325,9 +325,14 @@ class TakeoverSteps(IntegrationTest):
                     if ready:
                         heir.say("READY", f"{LOOPBACK}:{proxy.port}")
                         heir.hear_until("YOURS")
-            self.assertAtWork(self.client(proxy, "bob"))
+                        heir.say("WANT", "server", "bob")
+            self.assertIn(b"* BYE", bob.closed_within()[-1])
+            bob = self.client(proxy, "bob")
+            self.assertAtWork(bob)
             self.assertOk(ann.command("FETCH 1 FLAGS"))
             old = proxy.begin()
+            self.assertAtWork(self.client(proxy, "bob"))
+            self.assertIn(b"* BYE", bob.closed_within(1)[-1])  # what the dead one was given is not this one's
             self.assertIn(f"from process {old.pid},", proxy.process.log())  # which is the one that is killed if it hangs
             self.assertAtWork(self.client(proxy, "ann"))
             old.signal(signal.SIGTERM)
