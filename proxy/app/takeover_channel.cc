@@ -91,6 +91,8 @@ TakeoverChannel::TakeoverChannel(base::Descriptor socket) : socket_(std::move(so
   if (getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) fail("who is it?", errno);
   if (peer.uid != geteuid())
     throw std::runtime_error(fmt::format("take-over: process {} is of another user", peer.pid));
+  // pid_namespaces(7): it has no number here, and 0 would be this process's group for kill().
+  if (peer.pid == 0) throw std::runtime_error("take-over: the other process is in another PID namespace");
   peer_ = peer.pid;
   const timeval limit{kSendLimit.count(), 0};
   setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);

@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 import unittest
@@ -363,6 +364,12 @@ class TakeoverSteps(IntegrationTest):
             with Stranger(proxy.socket) as heir:
                 heir.say("HELLO", "something else")
                 self.assertEqual(heir.hear()[0], "NO")
+            elsewhere = subprocess.run(
+                ["unshare", "--pid", "--fork", "--kill-child", *proxy.program, "serve", "--takeover", "--config", proxy.file],
+                capture_output=True, text=True, timeout=20, check=False)
+            if "Operation not permitted" not in elsewhere.stderr:
+                self.assertEqual(elsewhere.returncode, 1)
+                self.assertIn("the other process is in another PID namespace", elsewhere.stderr)
             ann = self.client(proxy, "ann")
             old = proxy.begin()
             third = proxy.successor()
