@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <system_error>
 #include <thread>
 
 namespace imapmux::admin {
@@ -121,10 +122,15 @@ class HttpServer::Threads final : public httplib::TaskQueue {
   explicit Threads(std::shared_ptr<Connections> connections) : connections_(std::move(connections)) {}
   void enqueue(std::function<void()> work) override {
     connections_->begin_one();
-    std::thread([work = std::move(work), connections = connections_] {
+    const auto serve = [work = std::move(work), connections = connections_] {
       work();
       connections->end_one();
-    }).detach();
+    };
+    try {
+      std::thread(serve).detach();
+    } catch (const std::system_error&) {
+      serve();  // no thread is to be had (pids.max of a container): one after the other, then
+    }
   }
   void shutdown() override {}
 

@@ -41,9 +41,10 @@ class AdminTest(IntegrationTest):
         super().setUpClass()
         cls.server = cls.enterClassContext(DemoServer())
 
-    def proxy(self, admin=None, mode="shared", tls="none", backend=None, **top):
+    def proxy(self, admin=None, mode="shared", tls="none", backend=None, program=None, **top):
         self.admin = f"{LOOPBACK}:{free_port()}"
-        return Proxy(self.server, mode, tls=tls, backend=backend, top={"admin": {"bind": self.admin, **(admin or {})}, **top})
+        return Proxy(self.server, mode, tls=tls, backend=backend, program=program,
+                     top={"admin": {"bind": self.admin, **(admin or {})}, **top})
 
     def start(self, *arguments, **options):
         return self.enterContext(self.proxy(*arguments, **options))
@@ -66,6 +67,13 @@ class AdminTest(IntegrationTest):
     def health(self):
         run = subprocess.run([BINARY, "health", "--admin", self.admin], capture_output=True, text=True, timeout=30, check=False)
         return run.returncode, run.stderr
+
+    def stranger(self, octets):
+        host, port = self.admin.split(":")
+        stranger = socket.create_connection((host, int(port)), 10)
+        self.addCleanup(stranger.close)
+        stranger.sendall(octets)
+        return stranger
 
     def status(self):
         return json.loads(self.ask("GET", "/api/v1/status")[2])
@@ -250,13 +258,6 @@ class Actions(AdminTest):
             over.set()
             dripping.result()
 
-    def stranger(self, octets):
-        host, port = self.admin.split(":")
-        stranger = socket.create_connection((host, int(port)), 10)
-        self.addCleanup(stranger.close)
-        stranger.sendall(octets)
-        return stranger
-
     def test_on_a_unix_socket(self):
         path = self.temp_folder("admin") / "admin.sock"
         left = socket.socket(socket.AF_UNIX)  # what a crash leaves behind
@@ -270,6 +271,16 @@ class Actions(AdminTest):
                                        timeout=30, check=False)
                 self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("BACKEND", asked.stdout)
+
+
+@proxy_only
+class FewThreads(AdminTest):
+    def test_requests_are_answered_one_after_the_other(self):
+        """As in a container with a small pids.max; what root runs has no limit but for addresses, where stacks are."""
+        self.start(program=["prlimit", "--as=200000000", BINARY])
+        for stranger in [self.stranger(b"GET /") for _ in range(30)]:
+            stranger.close()
+        self.assertEqual(self.ask("GET", "/healthz")[0], 200)
 
 
 @proxy_only
