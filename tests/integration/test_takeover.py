@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -355,6 +356,23 @@ class TakeoverSteps(IntegrationTest):
             proxy.take_over()  # and so on
         self.assertEqual(server.violations["violations"]["total"], 0, server.violations)
 
+    def test_an_old_process_that_dies_before_it_has_given_anything(self):
+        """It is one that hands nothing on and ends as soon as the new one is ready."""
+        with Succession(self.server) as proxy:
+            proxy.process.signal(signal.SIGTERM)
+            self.assertEqual(proxy.process.popen.wait(10), 0)
+            proxy.socket.unlink()
+            donor = Process([sys.executable, "-c", DYING_DONOR, proxy.socket], proxy.folder / "donor.log")
+            wait_until(proxy.socket.exists, what="a process to take over from")
+            proxy.process = proxy.successor()
+            self.assertAtWork(wait_until(lambda: self.try_client(proxy, "ann"), what="the new process serves"))
+            self.assertRegex(proxy.process.log(), "has died; everything is this one's")
+            self.assertEqual(donor.popen.wait(10), 0)
+
+    def try_client(self, proxy, user):
+        with contextlib.suppress(OSError):
+            return self.client(proxy, user)
+
     def test_who_does_not_match_is_refused(self):
         with Succession(self.server, drain="60s") as proxy:
             self.assertEqual(stat.S_IMODE(proxy.socket.stat().st_mode), 0o600)
@@ -431,6 +449,20 @@ def wait_for_greeting(connect):
         with contextlib.suppress(OSError):  # bound, but not yet listening
             return connect()
     return wait_until(try_once, what="a listener")
+
+
+DYING_DONOR = """
+import socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as meeting:
+    meeting.bind(sys.argv[1])
+    meeting.listen()
+    heir = meeting.accept()[0]
+    heir.recv(1000)
+    heir.send(b"5:HELLO16:imapmux-takeover1:14:test")
+    socket.send_fds(heir, [b"8:TAKEOVER"], [meeting.fileno()])
+    heir.send(b"3:ALL")
+    assert b"READY" in heir.recv(1000)
+"""
 
 
 class Grandchild:
