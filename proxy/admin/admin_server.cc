@@ -1,16 +1,13 @@
 #include "admin/admin_server.h"
 
-#include <fcntl.h>
-#include <httplib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <charconv>
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -19,6 +16,7 @@
 #include "admin/actions.h"
 #include "admin/admin_client.h"
 #include "admin/dashboard.h"
+#include "admin/http_server.h"
 #include "admin/metrics.h"
 #include "admin/status_json.h"
 #include "net/listener.h"
@@ -32,58 +30,8 @@ std::vector<std::shared_ptr<void>>& kept_for_ever() {
   return kept;
 }
 
-// The threads of an endpoint's requests, which they outlive.
-struct RequestCount {
-  std::mutex mutex;
-  std::condition_variable less;
-  int running = 0;
-};
-
 std::atomic<bool> some_are_left = false;
 
-// A thread for each request, up to a limit: a client that is slow to say what it wants must keep neither a
-// health check nor the end of the program waiting, so nothing here is ever joined.
-class RequestThreads final : public httplib::TaskQueue {
- public:
-  explicit RequestThreads(std::shared_ptr<RequestCount> count) : count_(std::move(count)) {}
-  void enqueue(std::function<void()> work) override {
-    std::unique_lock lock(count_->mutex);
-    count_->less.wait(lock, [this] { return count_->running < kMost; });
-    ++count_->running;
-    std::thread([work = std::move(work), count = count_] {
-      work();
-      const std::lock_guard done(count->mutex);
-      --count->running;
-      count->less.notify_all();
-    }).detach();
-  }
-  void shutdown() override {}
-
- private:
-  static constexpr int kMost = 64;
-  std::shared_ptr<RequestCount> count_;
-};
-
-// httplib opens its socket by itself, and shuts it down at its end, also for another process that shares it.
-class HttpServer final : public httplib::Server {
- public:
-  void adopt(int fd) { svr_sock_ = fd; }
-  int descriptor() const { return svr_sock_; }
-  // In its place comes one that nobody can come to, so that requests under way are answered.
-  base::Descriptor let_go() {
-    base::Descriptor given(fcntl(svr_sock_, F_DUPFD_CLOEXEC, 0));
-    const base::Descriptor nobody(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    sockaddr nowhere{};
-    nowhere.sa_family = AF_UNIX;
-    bind(nobody.get(), &nowhere, sizeof nowhere.sa_family);  // autobind, unix(7)
-    ::listen(nobody.get(), 1);
-    dup3(nobody.get(), svr_sock_, O_CLOEXEC);
-    return given;
-  }
-};
-
-// So that it does not wait in accept(), where the socket can't be exchanged.
-constexpr std::chrono::seconds kLookAgain{1};
 constexpr std::chrono::seconds kPatience{1};  // with requests that are being answered at the end
 constexpr uint32_t kSocketMode = 0660;
 
@@ -103,6 +51,16 @@ std::string words_for(Readiness readiness) {
       break;
   }
   return "not ready\n";
+}
+
+// Before anything of a body is read: its length has to be known, also when it is unpacked.
+std::optional<Answer> refuse_form(const httplib::Request& request) {
+  if (request.method == "GET" || request.method == "HEAD") return std::nullopt;
+  if (request.method != "POST") return refuse(405, "GET, HEAD and POST are known here");
+  if (!request.has_header("Content-Length") || request.has_header("Transfer-Encoding"))
+    return refuse(411, "a body with Content-Length is needed: {} where there is nothing to say");
+  if (request.has_header("Content-Encoding")) return refuse(415, "the body has to come as it is");
+  return std::nullopt;
 }
 
 void turn_away(httplib::Response& response, Access access) {
@@ -136,7 +94,6 @@ session::Detail detail_of(const httplib::Request& request) {
 
 struct AdminServer::Http {
   HttpServer server;
-  std::shared_ptr<RequestCount> requests = std::make_shared<RequestCount>();
   Sources sources;
   base::Endpoint bind;
   int port = 0;
@@ -254,26 +211,13 @@ AdminServer::AdminServer(const base::Endpoint& bind, Sources sources, base::Desc
   http_->sources = std::move(sources);
   http_->bind = bind;
   auto& server = http_->server;
-  server.new_task_queue = [count = http_->requests] { return new RequestThreads(count); };
-  server.set_keep_alive_timeout(2);
-  server.set_read_timeout(5);
-  server.set_payload_max_length(64 * 1024);
-  // Without a length, a body would be waited for.
   server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
-    using Handled = httplib::Server::HandlerResponse;
-    if (request.method != "POST" || request.has_header("Content-Length") ||
-        request.has_header("Transfer-Encoding"))
-      return Handled::Unhandled;
-    answer(response, refuse(411, "a body is needed: {} where there is nothing to say"));
-    return Handled::Handled;
+    const auto refusal = refuse_form(request);
+    if (!refusal) return httplib::Server::HandlerResponse::Unhandled;
+    answer(response, *refusal);
+    return httplib::Server::HandlerResponse::Handled;
   });
   server.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Referrer-Policy", "no-referrer"}});
-  // Not SO_REUSEPORT, httplib's default: a second process would silently share the port.
-  server.set_socket_options([](socket_t fd) {
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  });
-  server.set_idle_interval(kLookAgain);
   http_->serve();
   if (inherited) {
     http_->port = bind.port;
@@ -285,23 +229,17 @@ AdminServer::AdminServer(const base::Endpoint& bind, Sources sources, base::Desc
   while (!server.is_running()) std::this_thread::yield();  // stop() before listen would be lost
 }
 
-// Whether all requests have been answered.
-bool AdminServer::wait_for_requests() const {
-  std::unique_lock lock(http_->requests->mutex);
-  return http_->requests->less.wait_for(lock, kPatience, [this] { return http_->requests->running == 0; });
-}
-
 AdminServer::~AdminServer() {
   // Who came before another process took over gets an answer: stopping closes what has not asked yet.
-  if (let_go_) wait_for_requests();
-  http_->server.stop();
+  if (let_go_) http_->server.wait_for_connections(kPatience);
+  http_->server.end();
   http_->thread.join();
   {
     const std::lock_guard lock(http_->mutex);
     http_->ended = true;
   }
   kept_for_ever().push_back(http_);  // requests that are still being read refer to it
-  if (!wait_for_requests()) some_are_left = true;
+  if (!http_->server.wait_for_connections(kPatience)) some_are_left = true;
 }
 
 int AdminServer::descriptor() const {

@@ -34,7 +34,6 @@ class AdminServer {
 
  private:
   struct Http;
-  bool wait_for_requests() const;
 
   std::shared_ptr<Http> http_;
   bool let_go_ = false;

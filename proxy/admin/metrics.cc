@@ -204,8 +204,8 @@ void add_traffic(Families& out, const session::Snapshot& snapshot) {
   for (const auto& [name, side] : sides) out.add(side->sent, {{"side", name}});
   out.begin(MetricType::Counter, "tls_handshakes_total", "TLS handshakes by side and outcome.");
   for (const auto& [name, side] : sides)
-    out.add(side->handshakes - side->resumed, {{"side", name}, {"outcome", "full"}})
-        .add(side->resumed, {{"side", name}, {"outcome", "resumed"}})
+    out.add(side->full_handshakes, {{"side", name}, {"outcome", "full"}})
+        .add(side->resumed_handshakes, {{"side", name}, {"outcome", "resumed"}})
         .add(side->failed_handshakes, {{"side", name}, {"outcome", "failed"}});
   out.begin(MetricType::Gauge, "spooled_bytes", "What waits in spools, in memory and on disk.")
       .add(snapshot.spooled);

@@ -8,26 +8,24 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/log_escape.h"
+
 namespace imapmux::admin {
 namespace {
 
 using nlohmann::json;
 
-// Names come from clients, and terminals obey control characters: those of ASCII, and U+0080 to U+009F.
-std::string without_controls(std::string text) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto octet = static_cast<unsigned char>(text[i]);
-    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
-    if (octet < 0x20 || octet == 0x7f) text[i] = '?';
-    if (octet == 0xc2 && next >= 0x80 && next < 0xa0) text.replace(i, 2, "?");
-  }
-  return text;
+// Names come from clients, and terminals obey control characters.
+std::string without_controls(std::string_view text) {
+  std::string out;
+  base::log::append_printable(out, text);
+  return out;
 }
 
 std::string text_of(const json& row, const char* field) {
   const auto found = row.find(field);
   if (found == row.end() || found->is_null()) return "";
-  return found->is_string() ? without_controls(found->get<std::string>()) : found->dump();
+  return found->is_string() ? without_controls(found->get_ref<const std::string&>()) : found->dump();
 }
 
 uint64_t number_of(const json& row, const char* field) {

@@ -22,6 +22,11 @@ std::array<AccountSet, 3> sets_of(std::string_view backend, std::string_view log
   return {AccountSet{}, AccountSet{name, {}}, AccountSet{name, base::lower(login_name)}};
 }
 
+// An account's, where an auth_http service has named the server: "legacy@host:143".
+std::string backend_of(const mailbox::Account& account) {
+  return account.backend().substr(0, account.backend().find('@'));
+}
+
 }  // namespace
 
 bool HandingOn::has_given_up(std::string_view backend, std::string_view login_name) const {
@@ -84,7 +89,7 @@ void HandingOn::press_accounts(Instant now) {
   for (auto& [accounts, gift] : under_way_) gift.is_cut_off = now >= gift.deadline;
   // Also what belongs to no session any more, and is being closed.
   host_.accounts().for_each_in_use([&](const mailbox::Account& account) {
-    for_each_gift(account.backend(), account.login_name(), [](Gift& gift) { gift.is_left = true; });
+    for_each_gift(backend_of(account), account.login_name(), [](Gift& gift) { gift.is_left = true; });
   });
 }
 

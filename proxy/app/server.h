@@ -49,7 +49,8 @@ class Server {
     std::map<std::string, std::string> backends;  // Inheritance::description(), by name
   };
   Offer offer();
-  // Returns when nobody is accepted any more. Sockets that are not `taken` close.
+  // Returns when nobody is accepted any more. Sockets that are not `taken` close. Throws std::runtime_error
+  // if the server is ending.
   void stop_accepting(const std::set<std::string>& taken);
   // Backends with max_connections: all their accounts are given up at once.
   std::vector<std::string> limited_backends() const;

@@ -12,6 +12,8 @@ using base::Millis;
 
 namespace {
 
+constexpr Millis kLookAgain{20};
+
 base::Instant steady_now() {
   return base::Instant(
       std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch()));
@@ -46,7 +48,9 @@ void Server::stop_accepting(const std::set<std::string>& taken) {
   const std::lock_guard lock(reloading_);
   std::vector<std::future<void>> held;
   for (auto& worker : workers_) held.push_back(worker->hold(taken));
-  for (auto& one : held) one.wait();
+  for (const auto& one : held)  // workers that have ended answer nothing any more
+    while (one.wait_for(kLookAgain) != std::future_status::ready)
+      if (!running_) throw std::runtime_error("take-over: this process is ending");
   std::erase_if(bound_, [&](const auto& entry) {
     const bool closes = !taken.contains(entry.first);
     if (closes && entry.second.endpoint.is_unix()) ::unlink(entry.second.endpoint.path.c_str());

@@ -1,5 +1,10 @@
 #include "app/takeover_channel.h"
 
+// Without extern "C" in glibc 2.36.
+extern "C" {
+#include <sys/pidfd.h>
+}
+
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +28,7 @@ namespace {
 constexpr size_t kLongest = 64 * 1024;
 constexpr std::chrono::seconds kSendLimit{5};
 constexpr int kDeathLimit = 5'000;
+constexpr int kLastBreath = 500;  // a process closes its sockets a moment before it has ended
 // What the kernel closes for a process that has died, servers notice a moment later.
 constexpr std::chrono::seconds kAftermath{1};
 
@@ -91,7 +97,11 @@ TakeoverChannel::TakeoverChannel(base::Descriptor socket) : socket_(std::move(so
   if (getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) fail("who is it?", errno);
   if (peer.uid != geteuid())
     throw std::runtime_error(fmt::format("take-over: process {} is of another user", peer.pid));
+  // pid_namespaces(7): it has no number here, and 0 would be this process's group for kill().
+  if (peer.pid == 0) throw std::runtime_error("take-over: the other process is in another PID namespace");
   peer_ = peer.pid;
+  process_ = base::Descriptor(pidfd_open(peer_, 0));
+  if (!process_ && errno != ESRCH) fail("process " + std::to_string(peer_), errno);
   const timeval limit{kSendLimit.count(), 0};
   setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
@@ -170,12 +180,21 @@ void TakeoverChannel::close() {
   open_ = false;
 }
 
+bool TakeoverChannel::wait_for_death(int limit) const {
+  if (!process_) return true;
+  pollfd ended{process_.get(), POLLIN, 0};
+  return poll(&ended, 1, limit) > 0;
+}
+
+bool TakeoverChannel::peer_has_died() const {
+  return !open_ && wait_for_death(kLastBreath);
+}
+
 void TakeoverChannel::end_peer() {
   if (open_) {
     base::log::error("take-over: process {} is killed", peer_);
-    kill(peer_, SIGKILL);
-    pollfd closed{socket_.get(), POLLRDHUP, 0};
-    poll(&closed, 1, kDeathLimit);
+    pidfd_send_signal(process_.get(), SIGKILL, nullptr, 0);
+    wait_for_death(kDeathLimit);
   }
   open_ = false;
   std::this_thread::sleep_for(kAftermath);

@@ -19,7 +19,8 @@
 //   (closes)                           (closes, behind the heir: what was not read would make DONE be lost)
 //
 // Until YOURS the donor goes on as if nothing were, and so it does again whenever the heir goes before DONE.
-// A donor that goes without DONE has died: then the heir has everything, too, a moment later.
+// A donor that goes without DONE has died: then the heir has everything, too, a moment later. Before YOURS it
+// may as well have thought better of it: then the heir ends.
 #pragma once
 
 #include <chrono>
@@ -63,10 +64,16 @@ class TakeoverChannel {
   // Makes sure that the other process has ended, and that what it had is closed: only then it holds no
   // mailbox. One that does not talk any more is killed.
   void end_peer();
+  // The other process has closed, since it has ended.
+  bool peer_has_died() const;
   int peer() const { return peer_; }  // the other process
 
  private:
+  bool wait_for_death(int limit) const;
+
   base::Descriptor socket_;
+  base::Descriptor
+      process_;  // pidfd_open(2), for its number may soon be another's; none: it had ended already
   int peer_ = 0;
   bool open_ = true;
 };

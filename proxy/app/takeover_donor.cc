@@ -30,7 +30,6 @@ constexpr milliseconds kReadyLimit{60'000};  // certificates, users files
 
 TakeoverDonor::TakeoverDonor(Server& server, base::Descriptor socket)
     : server_(server), socket_(std::move(socket)), end_(eventfd(0, EFD_CLOEXEC)) {
-  ::listen(socket_.get(), 4);  // again, after a take-over: from now on it is this process that is met here
   thread_ = std::thread([this] { run(); });
 }
 
@@ -42,6 +41,7 @@ TakeoverDonor::~TakeoverDonor() {
 
 void TakeoverDonor::run() {
   while (!ended_) {
+    ::listen(socket_.get(), 4);  // again, after a take-over: from now on it is this process that is met here
     std::array ready{pollfd{socket_.get(), POLLIN, 0}, pollfd{end_.get(), POLLIN, 0}};
     if (poll(ready.data(), ready.size(), -1) <= 0 || ended_) continue;
     base::Descriptor peer(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -59,7 +59,7 @@ void TakeoverDonor::meet(base::Descriptor socket) {
   if (!greet(channel)) return;
   try {
     offer(channel);
-    give(channel, channel.expect(kReadyLimit));
+    give(channel, wait_for_ready(channel));
     drain(channel);
   } catch (const std::exception& error) {
     log::warn("{}", error.what());
@@ -111,14 +111,32 @@ void TakeoverDonor::offer(TakeoverChannel& channel) {
   channel.send({.word = "ALL"});
 }
 
+// This process may end meanwhile.
+TakeoverMessage TakeoverDonor::wait_for_ready(TakeoverChannel& channel) {
+  const auto until = steady_clock::now() + kReadyLimit;
+  while (channel.is_open() && !ended_ && steady_clock::now() < until) {
+    auto message = channel.receive(kLookAgain);
+    if (message) return std::move(*message);
+  }
+  throw std::runtime_error("take-over: the new process did not get ready");
+}
+
 void TakeoverDonor::give(TakeoverChannel& channel, const TakeoverMessage& ready) {
   if (ready.word != "READY") throw std::runtime_error("take-over: the new process says " + ready.word);
   server_.stop_accepting({ready.parts.begin(), ready.parts.end()});
-  told_.clear();
+  forget_what_was_told();
   tell_connections(channel);
   notify("MAINPID=" + std::to_string(channel.peer()));
   given_ = true;
   channel.send({.word = "YOURS", .parts = {std::to_string(server_.time_to_drain().count())}});
+}
+
+// To another process, which has gone: what that was given is this one's again. By now the workers know that,
+// and have nothing more to tell of it.
+void TakeoverDonor::forget_what_was_told() {
+  told_.clear();
+  const std::lock_guard lock(mutex_);
+  given_up_.clear();
 }
 
 void TakeoverDonor::drain(TakeoverChannel& channel) {

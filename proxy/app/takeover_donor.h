@@ -34,7 +34,9 @@ class TakeoverDonor {
   void meet(base::Descriptor socket);
   bool greet(TakeoverChannel& channel);
   void offer(TakeoverChannel& channel);
+  TakeoverMessage wait_for_ready(TakeoverChannel& channel);
   void give(TakeoverChannel& channel, const TakeoverMessage& ready);
+  void forget_what_was_told();
   void drain(TakeoverChannel& channel);
   void go_on(TakeoverChannel& channel);
   void give_up(const mailbox::AccountSet& accounts);

@@ -91,6 +91,16 @@ void TakeoverHeir::claim(const std::vector<std::string>& sockets, session::Inher
                          Connections connections) {
   accounts_ = &accounts;
   connections_ = std::move(connections);
+  try {
+    claim(sockets);
+  } catch (const std::exception& error) {
+    if (!channel_.peer_has_died()) throw;
+    log::warn("{}", error.what());
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+void TakeoverHeir::claim(const std::vector<std::string>& sockets) {
   channel_.send({.word = "READY", .parts = sockets});
   for (auto message = channel_.expect(kAnswerLimit);; message = channel_.expect(kAnswerLimit)) {
     note(message);
@@ -98,7 +108,6 @@ void TakeoverHeir::claim(const std::vector<std::string>& sockets, session::Inher
     ends_by_ = std::chrono::steady_clock::now() + milliseconds(number_of(message.part(0))) + kPatience;
     break;
   }
-  thread_ = std::thread([this] { run(); });
 }
 
 void TakeoverHeir::note(const TakeoverMessage& message) {

@@ -48,6 +48,7 @@ class TakeoverHeir {
   explicit TakeoverHeir(TakeoverChannel channel);
   void greet();
   void collect();
+  void claim(const std::vector<std::string>& sockets);
   void run();
   void talk();
   void note(const TakeoverMessage& message);

@@ -120,8 +120,7 @@ void TlsStream::continue_handshake() {
   if (status == 1) {
     established_ = true;
     auto& traffic = Traffic::mine(below_->side());
-    traffic.handshakes.add();
-    if (SSL_session_reused(ssl_.get())) traffic.resumed.add();
+    (SSL_session_reused(ssl_.get()) ? traffic.resumed_handshakes : traffic.full_handshakes).add();
     if (!plain_.empty()) loop_.add_flushable(*this);
     if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) peer_.sni = name;
     settled_.set();

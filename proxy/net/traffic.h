@@ -10,8 +10,10 @@ namespace imapmux::net {
 struct SideTraffic {
   base::Counter received;  // octets, TLS records as they are
   base::Counter sent;
-  base::Counter handshakes;  // of TLS, complete ones
-  base::Counter resumed;     // of these
+  // TLS handshakes by outcome, each counted once: a difference of two counters, read while one is written,
+  // would go down now and then.
+  base::Counter full_handshakes;
+  base::Counter resumed_handshakes;
   base::Counter failed_handshakes;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/log_escape.h"
 #include "config/choices.h"
 #include "probe/stanza.h"
 #include "probe/words.h"
@@ -19,7 +20,7 @@ constexpr size_t kAnswerAt = 31;
 // A server's text is data: nothing in it may move the cursor of a terminal.
 std::string printable(std::string_view text) {
   std::string out;
-  for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  base::log::append_printable(out, text);
   return out;
 }
 
@@ -75,6 +76,10 @@ std::string difference(const backend::Capabilities& before, const backend::Capab
 
 std::vector<std::string> notes(const Findings& findings) {
   std::vector<std::string> out = findings.notes;
+  const auto& shared = findings.shared_namespaces;
+  if (!std::all_of(shared.begin(), shared.end(), can_be_configured))
+    out.emplace_back(
+        "The section below lacks shared namespaces whose names are no text that a configuration could have.");
   if (findings.connections < 2)
     out.emplace_back(
         "The server lets the user have one connection (or others are in use elsewhere), so nothing could be "

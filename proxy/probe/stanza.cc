@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log_escape.h"
 #include "config/choices.h"
 
 namespace imapmux::probe {
@@ -64,6 +65,12 @@ void add_tls(const Options& options, Lines& lines) {
 
 }  // namespace
 
+bool can_be_configured(std::string_view text) {
+  std::string printable;
+  base::log::append_printable(printable, text);
+  return printable == text;
+}
+
 std::string stanza(const Options& options, const Findings& findings, const Verdict& verdict) {
   Lines lines;
   lines.add("servers", list({options.server.to_string()}));
@@ -76,8 +83,9 @@ std::string stanza(const Options& options, const Findings& findings, const Verdi
   if (verdict.max_connections != 0)
     lines.add("max_connections", std::to_string(verdict.max_connections), verdict.why_max_connections);
   lines.add("uidnext", config::name_of(verdict.uid_next, config::kUidNextChoices), verdict.why_uid_next);
-  if (!findings.shared_namespaces.empty())
-    lines.add("shared_namespaces", list(findings.shared_namespaces), "as NAMESPACE says");
+  std::vector<std::string> shared = findings.shared_namespaces;
+  std::erase_if(shared, [](const auto& prefix) { return !can_be_configured(prefix); });
+  if (!shared.empty()) lines.add("shared_namespaces", list(shared), "as NAMESPACE says");
   return "backends:\n  legacy:\n" + lines.text();
 }
 

@@ -17,6 +17,11 @@ std::string_view without_bodies(std::string_view line) {
   return line;
 }
 
+// RFC 4422, 3.1. A secret in its place has letters of both kinds.
+bool is_mechanism(std::string_view text) {
+  return text.size() <= 20 && (base::upper(text) == text || base::lower(text) == text);
+}
+
 }  // namespace
 
 ProtocolTrace::ProtocolTrace(std::string label)
@@ -35,6 +40,7 @@ void ProtocolTrace::client_said(std::string_view octets) {
       if (commands_.next_line(octets) != Event::kCommand) continue;
       const bool is_done = idling_ && base::equals_ignore_case(commands_.line(), "DONE");
       log("C:", is_done ? commands_.line() : "***");
+      if (!is_done) hide_answer_to(commands_.line());
       if (idling_) lines_ = idling_ = false;
       continue;
     }
@@ -52,7 +58,7 @@ void ProtocolTrace::client_said(std::string_view octets) {
       }
       case Event::kBad:
         // What looks like a tag can be a password on the wrong line.
-        hidden_tag_ = commands_.tag();
+        hide_answer_to(commands_.tag());
         log("C:", "(malformed)");
         break;
       case Event::kTooLong:
@@ -70,6 +76,10 @@ void ProtocolTrace::client_said(std::string_view octets) {
   }
 }
 
+void ProtocolTrace::hide_answer_to(std::string_view line) {
+  hidden_tags_.emplace(line.substr(0, line.find(' ')));
+}
+
 void ProtocolTrace::literal_refused() {
   if (upload_tag_.empty()) return;
   upload_tag_.clear();
@@ -79,7 +89,7 @@ void ProtocolTrace::literal_refused() {
 void ProtocolTrace::log_command(const wire::Command& command, std::string_view tail) {
   using wire::Verb;
   if (command.verb == Verb::kUnknown) {
-    hidden_tag_ = command.tag;
+    hide_answer_to(command.tag);
     log("C:", "(unknown)");
     return;
   }
@@ -90,7 +100,8 @@ void ProtocolTrace::log_command(const wire::Command& command, std::string_view t
   if (command.verb == Verb::kAuthenticate) {
     auto reader = command.reader();
     const auto mechanism = reader.atom();
-    log("C:", command.tag + " AUTHENTICATE " + std::string(mechanism.value_or("")) +
+    const bool is_shown = mechanism && is_mechanism(*mechanism);
+    log("C:", command.tag + " AUTHENTICATE " + (is_shown ? std::string(*mechanism) : "***") +
                   (reader.at_end() ? "" : " ***"));
     secret_tag_ = command.tag;
     lines_ = true;
@@ -132,8 +143,8 @@ void ProtocolTrace::log_response(const wire::Response& response) {
     if (response.tag == upload_tag_) literal_refused();
   }
   std::string text(without_bodies(response.line));
-  if (response.kind == wire::Response::Kind::kTagged && !hidden_tag_.empty() && response.tag == hidden_tag_)
-    text = "***" + text.substr(hidden_tag_.size());
+  if (response.kind == wire::Response::Kind::kTagged && hidden_tags_.erase(std::string(response.tag)) > 0)
+    text = "***" + text.substr(response.tag.size());
   if (response.literal_follows) text += "{" + std::to_string(responses_.literal_size()) + " octets}";
   log("S:", text);
 }

@@ -4,6 +4,7 @@
 // sessions that are traced; owned by its session.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -24,17 +25,18 @@ class ProtocolTrace {
 
  private:
   void log_command(const wire::Command& command, std::string_view tail);
+  void hide_answer_to(std::string_view line);
   void log_response(const wire::Response& response);
   void log(std::string_view direction, std::string_view text);
 
   std::string label_;
   wire::CommandParser commands_;
   wire::ResponseParser responses_;
-  std::string secret_tag_;  // of an AUTHENTICATE that is not answered yet: every line is secret
-  std::string hidden_tag_;  // of a line that was no command: it may be anything, a password too
-  std::string upload_tag_;  // of a command whose literal waits for "+"
-  bool idling_ = false;     // the next line is DONE
-  bool lines_ = false;      // lines, not commands, come from the client
+  std::string secret_tag_;             // of an AUTHENTICATE that is not answered yet: every line is secret
+  std::set<std::string> hidden_tags_;  // of lines that were no commands: they may be anything, passwords too
+  std::string upload_tag_;             // of a command whose literal waits for "+"
+  bool idling_ = false;                // the next line is DONE
+  bool lines_ = false;                 // lines, not commands, come from the client
   bool stopped_ = false;
 };
 

@@ -9,8 +9,8 @@ namespace {
 void add(Readings::Side& to, const net::SideTraffic& one) {
   to.received += one.received.value();
   to.sent += one.sent.value();
-  to.handshakes += one.handshakes.value();
-  to.resumed += one.resumed.value();
+  to.full_handshakes += one.full_handshakes.value();
+  to.resumed_handshakes += one.resumed_handshakes.value();
   to.failed_handshakes += one.failed_handshakes.value();
 }
 

@@ -12,8 +12,8 @@ struct Readings {
   struct Side {
     uint64_t received = 0;  // octets
     uint64_t sent = 0;
-    uint64_t handshakes = 0;
-    uint64_t resumed = 0;
+    uint64_t full_handshakes = 0;
+    uint64_t resumed_handshakes = 0;
     uint64_t failed_handshakes = 0;
   };
   Side clients;

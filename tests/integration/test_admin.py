@@ -1,14 +1,16 @@
 """The admin endpoint: metrics, who may do what, actions, the dashboard in a browser; `imapmux status --watch`."""
+import contextlib
 import http.client
 import json
 import re
 import signal
 import socket
 import subprocess
+import threading
 import urllib.request
 
 from browser import Browser
-from case import IntegrationTest, proxy_only
+from case import Background, IntegrationTest, proxy_only
 from common import LOOPBACK, Process, free_port, temp_folder, wait_until
 from proxy import BINARY, Proxy
 
@@ -39,10 +41,13 @@ class AdminTest(IntegrationTest):
         super().setUpClass()
         cls.server = cls.enterClassContext(DemoServer())
 
-    def start(self, admin=None, mode="shared", tls="none", backend=None, **top):
+    def proxy(self, admin=None, mode="shared", tls="none", backend=None, program=None, **top):
         self.admin = f"{LOOPBACK}:{free_port()}"
-        return self.enterContext(Proxy(self.server, mode, tls=tls, backend=backend, top={
-            "admin": {"bind": self.admin, **(admin or {})}, **top}))
+        return Proxy(self.server, mode, tls=tls, backend=backend, program=program,
+                     top={"admin": {"bind": self.admin, **(admin or {})}, **top})
+
+    def start(self, *arguments, **options):
+        return self.enterContext(self.proxy(*arguments, **options))
 
     def ask(self, method, path, body=None, **headers):
         """Status, headers and text of the answer. Names of headers with _ for -."""
@@ -62,6 +67,13 @@ class AdminTest(IntegrationTest):
     def health(self):
         run = subprocess.run([BINARY, "health", "--admin", self.admin], capture_output=True, text=True, timeout=30, check=False)
         return run.returncode, run.stderr
+
+    def stranger(self, octets):
+        host, port = self.admin.split(":")
+        stranger = socket.create_connection((host, int(port)), 10)
+        self.addCleanup(stranger.close)
+        stranger.sendall(octets)
+        return stranger
 
     def status(self):
         return json.loads(self.ask("GET", "/api/v1/status")[2])
@@ -213,6 +225,39 @@ class Actions(AdminTest):
         self.assertTrue(any(re.search(r"imapmux\.yaml:1:\d+: .*workers", line) for line in answer["said"]), answer)
         self.client(proxy, "alice", "INBOX")
 
+    def test_strangers_get_so_much_memory_and_no_more(self):
+        self.start({"token": "s3cret"})
+        for endless in (b"GET /", b"GET / HTTP/1.1\r\n"):
+            with self.assertRaises(OSError, msg="it is cut off"), self.stranger(endless) as stranger:
+                for _ in range(128):
+                    stranger.sendall(b"X: y\r\n" * 10_000 if endless.endswith(b"\n") else b"x" * 60_000)
+        for form, answer in ((b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked", b" 411 "), (b"PUT / HTTP/1.1", b" 405 "),
+                             (b"POST / HTTP/1.1\r\nContent-Length: 9\r\nContent-Encoding: gzip", b" 415 ")):
+            with self.stranger(form + b"\r\n\r\n") as stranger:
+                self.assertIn(answer, stranger.recv(1000))
+        page = self.ask("GET", "/")[2]
+        self.assertEqual(self.ask("GET", "/", Range="bytes=" + ",".join(["0-"] * 1000))[0:3:2][1][:100], page[:100])
+        with self.stranger(b"GET /healthz HTTP/1.1\r\n\r\n" * 2 + b"GET /healthz HTTP/1.0\r\n\r\n") as stranger:
+            self.assertEqual(stranger.makefile("rb").read().count(b"200 OK"), 3)
+
+    def test_slow_strangers_keep_nothing_from_ending(self):
+        """More of them than there may be requests at a time, each with one octet now and then."""
+        crowd, over = [], threading.Event()
+
+        def drip():
+            while not over.wait(0.5):
+                for stranger in list(crowd):
+                    with contextlib.suppress(OSError):
+                        stranger.send(b"x")
+        dripping = Background(drip)
+        try:
+            with self.proxy():  # which has to end in time
+                for _ in range(66):
+                    crowd.append(self.stranger(b"GET /"))
+        finally:
+            over.set()
+            dripping.result()
+
     def test_on_a_unix_socket(self):
         path = self.temp_folder("admin") / "admin.sock"
         left = socket.socket(socket.AF_UNIX)  # what a crash leaves behind
@@ -226,6 +271,16 @@ class Actions(AdminTest):
                                        timeout=30, check=False)
                 self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("BACKEND", asked.stdout)
+
+
+@proxy_only
+class FewThreads(AdminTest):
+    def test_requests_are_answered_one_after_the_other(self):
+        """As in a container with a small pids.max; what root runs has no limit but for addresses, where stacks are."""
+        self.start(program=["prlimit", "--as=200000000", BINARY])
+        for stranger in [self.stranger(b"GET /") for _ in range(30)]:
+            stranger.close()
+        self.assertEqual(self.ask("GET", "/healthz")[0], 200)
 
 
 @proxy_only

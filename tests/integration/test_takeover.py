@@ -11,6 +11,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -310,7 +312,7 @@ class TakeoverSteps(IntegrationTest):
 
     def test_a_new_process_that_dies_leaves_the_old_one_as_it_was(self):
         with Succession(self.server, drain="60s") as proxy:
-            ann = self.client(proxy, "ann")
+            ann, bob = self.client(proxy, "ann"), self.client(proxy, "bob")
             self.assertAtWork(ann)
             for delay in (0.0, 0.02, 0.04, 0.08):
                 new = proxy.successor()
@@ -325,9 +327,15 @@ class TakeoverSteps(IntegrationTest):
                     if ready:
                         heir.say("READY", f"{LOOPBACK}:{proxy.port}")
                         heir.hear_until("YOURS")
-            self.assertAtWork(self.client(proxy, "bob"))
+                        heir.say("WANT", "server", "bob")
+            self.assertIn(b"* BYE", bob.closed_within()[-1])
+            bob = self.client(proxy, "bob")
+            self.assertAtWork(bob)
             self.assertOk(ann.command("FETCH 1 FLAGS"))
             old = proxy.begin()
+            self.assertAtWork(self.client(proxy, "bob"))
+            self.assertIn(b"* BYE", bob.closed_within(1)[-1])  # what the dead one was given is not this one's
+            self.assertIn(f"from process {old.pid},", proxy.process.log())  # which is the one that is killed if it hangs
             self.assertAtWork(self.client(proxy, "ann"))
             old.signal(signal.SIGTERM)
             self.assertEqual(old.popen.wait(10), 0)
@@ -348,6 +356,23 @@ class TakeoverSteps(IntegrationTest):
             proxy.take_over()  # and so on
         self.assertEqual(server.violations["violations"]["total"], 0, server.violations)
 
+    def test_an_old_process_that_dies_before_it_has_given_anything(self):
+        """It is one that hands nothing on and ends as soon as the new one is ready."""
+        with Succession(self.server) as proxy:
+            proxy.process.signal(signal.SIGTERM)
+            self.assertEqual(proxy.process.popen.wait(10), 0)
+            proxy.socket.unlink()
+            donor = Process([sys.executable, "-c", DYING_DONOR, proxy.socket], proxy.folder / "donor.log")
+            wait_until(proxy.socket.exists, what="a process to take over from")
+            proxy.process = proxy.successor()
+            self.assertAtWork(wait_until(lambda: self.try_client(proxy, "ann"), what="the new process serves"))
+            self.assertRegex(proxy.process.log(), "has died; everything is this one's")
+            self.assertEqual(donor.popen.wait(10), 0)
+
+    def try_client(self, proxy, user):
+        with contextlib.suppress(OSError):
+            return self.client(proxy, user)
+
     def test_who_does_not_match_is_refused(self):
         with Succession(self.server, drain="60s") as proxy:
             self.assertEqual(stat.S_IMODE(proxy.socket.stat().st_mode), 0o600)
@@ -357,6 +382,12 @@ class TakeoverSteps(IntegrationTest):
             with Stranger(proxy.socket) as heir:
                 heir.say("HELLO", "something else")
                 self.assertEqual(heir.hear()[0], "NO")
+            elsewhere = subprocess.run(
+                ["unshare", "--pid", "--fork", "--kill-child", *proxy.program, "serve", "--takeover", "--config", proxy.file],
+                capture_output=True, text=True, timeout=20, check=False)
+            if "Operation not permitted" not in elsewhere.stderr:
+                self.assertEqual(elsewhere.returncode, 1)
+                self.assertIn("the other process is in another PID namespace", elsewhere.stderr)
             ann = self.client(proxy, "ann")
             old = proxy.begin()
             third = proxy.successor()
@@ -403,8 +434,11 @@ class TakeoverSteps(IntegrationTest):
 
     def test_without_anybody_there_it_starts_alone(self):
         with Succession(self.server) as proxy:
-            proxy.process.signal(signal.SIGTERM)
-            self.assertEqual(proxy.process.popen.wait(10), 0)
+            with Stranger(proxy.socket) as heir:  # who does not get ready
+                heir.say("HELLO", "imapmux-takeover", "1", "test")
+                heir.hear_until("ALL")
+                proxy.process.signal(signal.SIGTERM)
+                self.assertEqual(proxy.process.popen.wait(10), 0)
             proxy.process = proxy.successor()
             proxy.process.wait_for_port(proxy.port)
             self.assertRegex(proxy.process.log(), "nobody listens on .*; starting alone")
@@ -415,6 +449,20 @@ def wait_for_greeting(connect):
         with contextlib.suppress(OSError):  # bound, but not yet listening
             return connect()
     return wait_until(try_once, what="a listener")
+
+
+DYING_DONOR = """
+import socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as meeting:
+    meeting.bind(sys.argv[1])
+    meeting.listen()
+    heir = meeting.accept()[0]
+    heir.recv(1000)
+    heir.send(b"5:HELLO16:imapmux-takeover1:14:test")
+    socket.send_fds(heir, [b"8:TAKEOVER"], [meeting.fileno()])
+    heir.send(b"3:ALL")
+    assert b"READY" in heir.recv(1000)
+"""
 
 
 class Grandchild:
@@ -456,7 +504,9 @@ class Stranger:
     def hear(self):
         text, descriptors, _, _ = socket.recv_fds(self.socket, 70000, 64)
         for descriptor in descriptors:
-            os.close(descriptor)
+            with socket.socket(fileno=descriptor) as given:
+                if b"8:TAKEOVER" in text:
+                    given.listen(4)  # as one does that will be met there, whose process is told to who comes
         parts = []
         while text:
             size, _, text = text.partition(b":")

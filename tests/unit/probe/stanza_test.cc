@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "config/config_loader.h"
+#include "probe/report.h"
 #include "probe/transcript.h"
 
 namespace imapmux::probe {
@@ -46,6 +47,21 @@ TEST(Stanza, TakesPrefixesAsTheyAre) {
   const auto* backend = backend_of(loaded);
   ASSERT_TRUE(backend);
   EXPECT_EQ(backend->shared_namespaces, findings.shared_namespaces);
+}
+
+TEST(Stanza, LeavesOutWhatNoConfigurationCanSay) {
+  Options options;
+  options.server = {"127.0.0.1", 143, {}};
+  options.tls = config::BackendTls::kNone;
+  Findings findings;
+  findings.shared_namespaces = {"tab\t/", "\x1b[2J/", "\xff/", "Shared/"};
+  const auto loaded = config::load_text(stanza(options, findings, {}), "stanza", ".");
+  const auto* backend = backend_of(loaded);
+  ASSERT_TRUE(backend);
+  EXPECT_EQ(backend->shared_namespaces, std::vector<std::string>{"Shared/"});
+  findings.shared_namespaces.pop_back();
+  EXPECT_TRUE(config::load_text(stanza(options, findings, {}), "stanza", ".").config);
+  EXPECT_TRUE(to_text(options, findings, Detail::kTable).contains("lacks shared namespaces"));
 }
 
 TEST(Tap, KeepsTheSecretOut) {

@@ -118,6 +118,21 @@ TEST(ProtocolTraceTest, ASecretSentWithoutWaitingIsHiddenToo) {
   EXPECT_HIDES(log, "Z2VoZWlt");
 }
 
+TEST(ProtocolTraceTest, ASecretBehindARefusedMechanismIsNotToldByItsAnswerEither) {
+  const auto log = Dialogue()
+                       .client("a AUTHENTICATE SCRAM-SHA-1\r\nc2VjcmV0\r\nanVzdCBhcyBzZWNyZXQ=\r\n")
+                       .server("a NO not here\r\nc2VjcmV0 BAD what?\r\nanVzdCBhcyBzZWNyZXQ= BAD what?\r\n")
+                       .traced();
+  EXPECT_TELLS(log, "C: a AUTHENTICATE SCRAM-SHA-1\n");
+  EXPECT_TELLS(log, "S: *** BAD what?\n");
+  for (const char* secret : {"c2Vj", "anVz"}) EXPECT_HIDES(log, secret);
+}
+
+TEST(ProtocolTraceTest, ASecretInTheMechanismsPlaceIsHidden) {
+  const auto log = Dialogue().client("a AUTHENTICATE AGJvYgBzZWNyZXQ=\r\n").traced();
+  EXPECT_TELLS(log, "C: a AUTHENTICATE ***\n");
+}
+
 TEST(ProtocolTraceTest, MalformedCommandsAreNotQuoted) {
   const auto log = Dialogue().client("a1 LOGIN bob ge\x01heim\r\n* LOGIN bob geheim\r\na2 NOOP\r\n").traced();
   EXPECT_HIDES(log, "heim");
