@@ -135,3 +135,13 @@ class Replicas(IntegrationTest):
         wait_until(lambda: not self.other._connections, 10, "the end of the lingering connection")
         self.visit(proxy, user)
         self.assertEqual([who for _, who in self.home.logins], [user])
+
+    def test_a_client_whose_connection_the_server_closes_stays_there(self):
+        proxy = self.start_proxy("shared")
+        user, = self.users_at_home(proxy, 1)
+        client, = self.fail_over(proxy, [user])
+        for connection in list(self.other._connections):
+            connection.shutdown(socket.SHUT_RDWR)
+        proxy.wait_for_log("backend connection lost")
+        self.assertOk(client.command('LIST "" *'))
+        self.assertEqual((len(self.home.logins), len(self.other.logins)), (0, 2))
