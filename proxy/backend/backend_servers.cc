@@ -199,6 +199,12 @@ void BackendServers::apply_limits() const {
   for (const auto& other : elsewhere()) other->apply_limits();
 }
 
+void BackendServers::inherit(const BackendServers& before) {
+  const std::scoped_lock lock(mutex_, before.mutex_);
+  for (const auto& [key, one] : before.elsewhere_)
+    elsewhere_[key] = {make_elsewhere(one.servers->servers_.front()), one.asked_for};
+}
+
 std::shared_ptr<BackendServers> BackendServers::make_elsewhere(std::shared_ptr<Server> server) const {
   auto made = std::make_shared<BackendServers>();
   made->owner_ = owner_;
@@ -229,7 +235,9 @@ std::shared_ptr<BackendServers> BackendServers::at(const base::Endpoint& server,
 
 void BackendServers::forget_unused(base::Instant now) const {
   std::erase_if(elsewhere_, [now](const auto& entry) {
-    return entry.second.servers.use_count() == 1 && now - entry.second.asked_for >= kKeepUnused;
+    const auto& [servers, asked_for] = entry.second;
+    const bool drained = servers->servers_.front()->draining;
+    return servers.use_count() == 1 && now - asked_for >= kKeepUnused && !drained;
   });
 }
 
