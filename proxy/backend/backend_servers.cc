@@ -233,6 +233,10 @@ std::shared_ptr<BackendServers> BackendServers::at(const base::Endpoint& server,
   return made;
 }
 
+bool BackendServers::has_only(const base::Endpoint& server) const {
+  return servers_.size() == 1 && servers_.front()->endpoint == server;
+}
+
 void BackendServers::forget_unused(base::Instant now) const {
   std::erase_if(elsewhere_, [now](const auto& entry) {
     const auto& [servers, asked_for] = entry.second;

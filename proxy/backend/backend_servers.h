@@ -142,6 +142,8 @@ class BackendServers {
   std::shared_ptr<BackendServers> at(const base::Endpoint& server, base::Instant now) const;
   // After a reload: those that at() of the configuration before had made, in these settings.
   void inherit(const BackendServers& before);
+  // The server is the only one that it has.
+  bool has_only(const base::Endpoint& server) const;
   // All that at() has made and that are still kept.
   std::vector<std::shared_ptr<BackendServers>> elsewhere() const;
   // Its own servers, then those of elsewhere(), each once.

@@ -106,7 +106,9 @@ Task<> ClientSession::open_backend(Login& login) {
       co_return;
     }
   }
-  if (login.target.server) login.servers = login.servers->at(*login.target.server, host_.scheduler().now());
+  const auto& named = login.target.server;
+  if (named && !login.servers->has_only(*named))
+    login.servers = login.servers->at(*named, host_.scheduler().now());
   if (!login.servers) {
     log(failed_event, {{"reason", "auth_http names too many servers"}});
     unavailable(login.tag, "UNAVAILABLE", "The mail server can't be reached");
