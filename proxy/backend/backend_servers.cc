@@ -298,8 +298,12 @@ std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(
   std::vector<std::tuple<ServerHealth::Standing, bool, size_t>> ranked;
   for (size_t i = 0; i < preference.size(); ++i) {
     const auto& server = *preference[i];
-    if (server.draining && !server.users->has(login_name)) continue;
-    ranked.emplace_back(server.health.standing(now), &server != here, i);
+    const bool is_there = server.users->has(login_name);
+    if (server.draining && !is_there) continue;
+    auto standing = server.health.standing(now);
+    // What befell one connection, of whomever, must not make him have some on each.
+    if (is_there && standing == ServerHealth::Standing::kPassedOver) standing = ServerHealth::Standing::kUp;
+    ranked.emplace_back(standing, &server != here, i);
   }
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::shared_ptr<Server>> order;

@@ -168,6 +168,23 @@ TEST_F(BackendServersTest, AServerThatIsDownComesLastAndReturns) {
   EXPECT_EQ(names(servers->candidates("bob", at(1'000))), order);
 }
 
+TEST_F(BackendServersTest, WhoIsThereStaysWhenAConnectionFailsButNotWhenTheServerIsDown) {
+  health_check = config::HealthCheck{.fall = 2};
+  const auto servers = make(2);
+  const auto order = servers->candidates("bob", at(0));
+  {
+    const auto stay = UsersThere::enter(order[0]->users, "bob");
+    servers->failed(*order[0], at(0), "somebody was turned away");
+    EXPECT_EQ(servers->candidates("bob", at(0)), order);
+    servers->failed(*order[0], at(10'000), "no");
+    EXPECT_EQ(servers->candidates("bob", at(10'000)), (std::vector{order[1], order[0]}));
+    servers->succeeded(*order[0], at(10'000));
+    servers->succeeded(*order[0], at(10'000));
+    servers->failed(*order[0], at(20'000), "no");
+  }
+  EXPECT_EQ(servers->candidates("bob", at(20'000)), (std::vector{order[1], order[0]}));
+}
+
 TEST_F(BackendServersTest, WhenAllAreDownTheyAreTriedAllTheSame) {
   const auto servers = make(2);
   const auto order = servers->candidates("bob", at(0));
