@@ -250,7 +250,7 @@ Task<> ClientSession::ask(Login& login) {
 void ClientSession::accepted(Login& login) {
   const auto& login_name = login.target.login_name;
   if (login.relays()) {
-    host_.shared().throttle.succeeded(counted_address(), login.name);
+    note_success(login);
     host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
     log(login_event, {{"as", login_name},
                       {"listener", listener_->name},
@@ -269,6 +269,12 @@ void ClientSession::accepted(Login& login) {
   login.check.end();
   if (login.shares()) login.account->stop_waiting();  // others may wait to have the same credential verified
   share(login, std::move(sharing));
+}
+
+void ClientSession::note_success(const Login& login) {
+  auto& throttle = host_.shared().throttle;
+  throttle.succeeded(counted_address(), login.name);
+  if (login.target.auth_http) throttle.succeeded(counted_address(), name_for_service(login));
 }
 
 // The account that this login may become a session of: with `shared`, if it is there.
@@ -304,7 +310,7 @@ bool ClientSession::admit_user(const std::string& tag, const std::string& name) 
 
 // The credential is good: the session becomes one of its account's.
 void ClientSession::share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account) {
-  host_.shared().throttle.succeeded(counted_address(), login.name);
+  note_success(login);
   if (!admit_user(login.tag, login.name)) return;
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
   log(login_event, {{"as", login.target.login_name},
