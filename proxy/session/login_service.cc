@@ -101,6 +101,7 @@ Task<bool> ClientSession::ask_service(Login& login) {
   } catch (const backend::ServiceUnavailable& error) {
     problem = error.what();
   }
+  host_.wipe_buffers();
   waiting_for_.clear();
   log(failed_event, {{"auth_http", login.target.auth_http->url}, {"reason", problem}, {"took", busy_for()}});
   unavailable(login.tag, "UNAVAILABLE", "Logins can't be checked just now");
