@@ -89,6 +89,7 @@ Task<> SharedAccount::open(Account::Slot place) {
     again = false;
     problem = std::move(attempt.problem);
     if (attempt.verdict == LoginVerdict::kAccepted) {
+      servers->settled(login_name_, *attempt.connection->server);
       drop_refused();
       add(std::move(attempt.connection), std::move(place));
       opened_event.write(

@@ -249,6 +249,7 @@ Task<> ClientSession::ask(Login& login) {
 // The backend has accepted the credential, and the connection is logged in.
 void ClientSession::accepted(Login& login) {
   const auto& login_name = login.target.login_name;
+  login.servers->settled(login_name, *login.seat.connection->server);
   if (login.relays()) {
     note_success(login);
     host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
