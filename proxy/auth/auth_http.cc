@@ -183,7 +183,7 @@ AnswerParser::Event AnswerParser::parse(std::string_view head) {
 // False: the value cannot be used.
 bool AnswerParser::note(std::string_view name, std::string_view value) {
   const auto is = [name](std::string_view header) { return base::equals_ignore_case(name, header); };
-  if (is("Auth-Status")) status_ = value;
+  if (is("Auth-Status") && (status_.empty() || base::equals_ignore_case(status_, "OK"))) status_ = value;
   if (is("Auth-Error-Code")) error_code_ = value;
   if (is("Auth-Server")) server_ = value;
   if (is("Auth-Port")) port_ = value;
@@ -231,6 +231,7 @@ bool AnswerParser::settle_server() {
   const std::string host = bare_v6 ? "[" + server_ + "]" : server_;
   auto endpoint = base::parse_endpoint(host + ":" + (port_.empty() ? "0" : port_));
   if (!endpoint || endpoint->is_unix() || endpoint->host.empty()) return false;
+  if (endpoint->port == 0 && !port_.empty()) return false;
   endpoint->host = base::lower(endpoint->host);
   answer_.server = std::move(*endpoint);
   return true;

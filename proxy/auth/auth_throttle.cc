@@ -141,6 +141,12 @@ base::Millis AuthThrottle::admit(std::optional<base::IpAddress> address, std::st
   return base::Millis(0);
 }
 
+void AuthThrottle::not_decided(std::optional<base::IpAddress> address, std::string_view user) {
+  const std::lock_guard lock(state_->mutex);
+  for (auto* entry : state_->slowed_by(address, user))
+    if (entry) entry->not_before = {};
+}
+
 base::Millis AuthThrottle::hold(std::optional<base::IpAddress> address, std::string_view user,
                                 base::Instant now) {
   const std::lock_guard lock(state_->mutex);

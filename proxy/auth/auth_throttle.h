@@ -25,7 +25,9 @@ class AuthThrottle {
   // delay. For a name, addresses that have succeeded with it before are excepted.
   base::Millis admit(std::optional<base::IpAddress> address, std::string_view user, base::Millis base,
                      base::Instant now);
-  // The same without going on: how long admit() would say now.
+  // An attempt that was admitted has not failed so far, and is admitted once more by who has the last word.
+  void not_decided(std::optional<base::IpAddress> address, std::string_view user);
+  // How long admit() would say now; nothing goes on.
   base::Millis hold(std::optional<base::IpAddress> address, std::string_view user, base::Instant now);
   // What is known of an address and a name. Suspect: the name had three failures in a row, and this address
   // has never succeeded with it.

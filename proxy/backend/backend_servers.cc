@@ -199,6 +199,12 @@ void BackendServers::apply_limits() const {
   for (const auto& other : elsewhere()) other->apply_limits();
 }
 
+void BackendServers::inherit(const BackendServers& before) {
+  const std::scoped_lock lock(mutex_, before.mutex_);
+  for (const auto& [key, one] : before.elsewhere_)
+    elsewhere_[key] = {make_elsewhere(one.servers->servers_.front()), one.asked_for};
+}
+
 std::shared_ptr<BackendServers> BackendServers::make_elsewhere(std::shared_ptr<Server> server) const {
   auto made = std::make_shared<BackendServers>();
   made->owner_ = owner_;
@@ -227,9 +233,15 @@ std::shared_ptr<BackendServers> BackendServers::at(const base::Endpoint& server,
   return made;
 }
 
+bool BackendServers::has_only(const base::Endpoint& server) const {
+  return servers_.size() == 1 && servers_.front()->endpoint == server;
+}
+
 void BackendServers::forget_unused(base::Instant now) const {
   std::erase_if(elsewhere_, [now](const auto& entry) {
-    return entry.second.servers.use_count() == 1 && now - entry.second.asked_for >= kKeepUnused;
+    const auto& [servers, asked_for] = entry.second;
+    const bool drained = servers->servers_.front()->draining;
+    return servers.use_count() == 1 && now - asked_for >= kKeepUnused && !drained;
   });
 }
 
@@ -286,8 +298,12 @@ std::vector<std::shared_ptr<BackendServers::Server>> BackendServers::candidates(
   std::vector<std::tuple<ServerHealth::Standing, bool, size_t>> ranked;
   for (size_t i = 0; i < preference.size(); ++i) {
     const auto& server = *preference[i];
-    if (server.draining && !server.users->has(login_name)) continue;
-    ranked.emplace_back(server.health.standing(now), &server != here, i);
+    const bool is_there = server.users->has(login_name);
+    if (server.draining && !is_there) continue;
+    auto standing = server.health.standing(now);
+    // What befell one connection, of whomever, must not make him have some on each.
+    if (is_there && standing == ServerHealth::Standing::kPassedOver) standing = ServerHealth::Standing::kUp;
+    ranked.emplace_back(standing, &server != here, i);
   }
   std::sort(ranked.begin(), ranked.end());
   std::vector<std::shared_ptr<Server>> order;

@@ -137,8 +137,13 @@ class BackendServers {
   const std::string& name() const { return name_; }
   // This backend with another server in place of its own, as an auth_http service said: the same settings,
   // but a limit and health of that server. For the same server the same object, as long as anybody uses it,
-  // also over reloads; one that nobody uses is kept for a while. Null: too many are in use.
+  // also over reloads; one that nobody uses is kept for a while, or until it is drained no more. Null: too
+  // many are in use.
   std::shared_ptr<BackendServers> at(const base::Endpoint& server, base::Instant now) const;
+  // After a reload: those that at() of the configuration before had made, in these settings.
+  void inherit(const BackendServers& before);
+  // The server is the only one that it has.
+  bool has_only(const base::Endpoint& server) const;
   // All that at() has made and that are still kept.
   std::vector<std::shared_ptr<BackendServers>> elsewhere() const;
   // Its own servers, then those of elsewhere(), each once.
@@ -154,7 +159,7 @@ class BackendServers {
   // back when that is up, he has no connection left, and it is his turn: one user a second and server. Until
   // then he stays where he is: a user's connections are all to one server.
   std::vector<std::shared_ptr<Server>> choose(const std::string& login_name, base::Instant now) const;
-  // He has a connection there now.
+  // He is logged in there now.
   void settled(const std::string& login_name, const Server& server) const;
   // He is not where he belongs, though he has nobody there who needs him (who asks has to know).
   bool is_displaced(const std::string& login_name) const;

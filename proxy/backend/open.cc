@@ -138,7 +138,6 @@ Task<std::unique_ptr<BackendConnection>> open_connection(net::EventLoop& loop,
       servers->succeeded(*server, loop.now());
       connection->permit = std::move(*permit);
       connection->stay = UsersThere::enter(server->users, login_name);
-      servers->settled(login_name, *server);
       co_return connection;
     }
     failed_event.write({{"backend", servers->config().name},

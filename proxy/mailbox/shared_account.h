@@ -236,6 +236,7 @@ class SharedAccount final : private SharedConnection::Owner,
   backend::Capabilities capabilities_;
   std::vector<std::shared_ptr<SharedConnection>> connections_;
   std::vector<std::shared_ptr<SharedConnection>> lost_;
+  backend::UsersThere::Stay stay_;  // its clients stay where they are, also while there is no connection
   std::map<std::pair<std::string, std::string>, std::shared_ptr<SharedMailbox>> mailboxes_;
   base::IntrusiveList<Member> members_;
   size_t member_count_ = 0;

@@ -45,6 +45,7 @@ void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection
 
 void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place) {
   capabilities_ = connection->capabilities();
+  stay_ = connection->stay;
   SharedConnection::Owner& owner = *this;
   auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
   connections_.push_back(shared);
@@ -88,6 +89,7 @@ Task<> SharedAccount::open(Account::Slot place) {
     again = false;
     problem = std::move(attempt.problem);
     if (attempt.verdict == LoginVerdict::kAccepted) {
+      servers->settled(login_name_, *attempt.connection->server);
       drop_refused();
       add(std::move(attempt.connection), std::move(place));
       opened_event.write(

@@ -172,6 +172,8 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   // login_service.cc: what an auth_http service says to a login
   async::Task<bool> ask_service(Login& login);
   async::Task<auth::ServiceAnswer> answer_of_service(const Login& login);
+  // What the service's refusals are counted by: it may give the user another name.
+  std::string name_for_service(const Login& login) const;
   auth::ClientFacts facts_for_service() const;
   async::Task<> refused_by_service(Login& login, auth::ServiceAnswer answer);
 
@@ -197,6 +199,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
                   const auth::CredentialCache::Digest& digest) const;
   bool admit_user(const std::string& tag, const std::string& name);
   void share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account);
+  void note_success(const Login& login);
   static constexpr std::string_view kRefused = "[AUTHENTICATIONFAILED] Authentication failed";
   async::Task<> refuse(std::string tag, std::string name, std::string challenge,
                        std::string text = std::string(kRefused), base::Millis at_least = base::Millis(0));

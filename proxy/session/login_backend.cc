@@ -106,7 +106,9 @@ Task<> ClientSession::open_backend(Login& login) {
       co_return;
     }
   }
-  if (login.target.server) login.servers = login.servers->at(*login.target.server, host_.scheduler().now());
+  const auto& named = login.target.server;
+  if (named && !login.servers->has_only(*named))
+    login.servers = login.servers->at(*named, host_.scheduler().now());
   if (!login.servers) {
     log(failed_event, {{"reason", "auth_http names too many servers"}});
     unavailable(login.tag, "UNAVAILABLE", "The mail server can't be reached");
@@ -247,8 +249,9 @@ Task<> ClientSession::ask(Login& login) {
 // The backend has accepted the credential, and the connection is logged in.
 void ClientSession::accepted(Login& login) {
   const auto& login_name = login.target.login_name;
+  login.servers->settled(login_name, *login.seat.connection->server);
   if (login.relays()) {
-    host_.shared().throttle.succeeded(counted_address(), login.name);
+    note_success(login);
     host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
     log(login_event, {{"as", login_name},
                       {"listener", listener_->name},
@@ -267,6 +270,12 @@ void ClientSession::accepted(Login& login) {
   login.check.end();
   if (login.shares()) login.account->stop_waiting();  // others may wait to have the same credential verified
   share(login, std::move(sharing));
+}
+
+void ClientSession::note_success(const Login& login) {
+  auto& throttle = host_.shared().throttle;
+  throttle.succeeded(counted_address(), login.name);
+  if (login.target.auth_http) throttle.succeeded(counted_address(), name_for_service(login));
 }
 
 // The account that this login may become a session of: with `shared`, if it is there.
@@ -302,7 +311,7 @@ bool ClientSession::admit_user(const std::string& tag, const std::string& name) 
 
 // The credential is good: the session becomes one of its account's.
 void ClientSession::share(const Login& login, std::shared_ptr<mailbox::SharedAccount> account) {
-  host_.shared().throttle.succeeded(counted_address(), login.name);
+  note_success(login);
   if (!admit_user(login.tag, login.name)) return;
   host_.shared().counters.logins.fetch_add(1, std::memory_order_relaxed);
   log(login_event, {{"as", login.target.login_name},

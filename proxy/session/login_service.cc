@@ -67,11 +67,15 @@ auth::ClientFacts ClientSession::facts_for_service() const {
   return facts;
 }
 
+std::string ClientSession::name_for_service(const Login& login) const {
+  return login.backend().name + '\0' + user_;
+}
+
 // True: the login goes on with what the service has said. False: it is answered.
 Task<bool> ClientSession::ask_service(Login& login) {
   const auto& backend = login.backend();
   const auto& credential = login.credential;
-  login.name = backend.name + '\0' + user_;
+  login.name = name_for_service(login);
   backend_name_ = backend.name;
   // The protocol has no place for a second name: whose password it is would not be known.
   if (!credential.authorization_id.empty() && credential.authorization_id != credential.authentication_id) {
@@ -90,12 +94,14 @@ Task<bool> ClientSession::ask_service(Login& login) {
       co_return false;
     }
     if (!answer.server && backend.servers.empty()) throw backend::ServiceUnavailable("no Auth-Server");
-    host_.shared().throttle.succeeded(counted_address(), login.name);
+    // It may say so to everybody, and leave it to the backend whose password it is.
+    host_.shared().throttle.not_decided(counted_address(), login.name);
     apply(std::move(answer), backend, login.credential, login.target);
     co_return true;
   } catch (const backend::ServiceUnavailable& error) {
     problem = error.what();
   }
+  host_.wipe_buffers();
   waiting_for_.clear();
   log(failed_event, {{"auth_http", login.target.auth_http->url}, {"reason", problem}, {"took", busy_for()}});
   unavailable(login.tag, "UNAVAILABLE", "Logins can't be checked just now");

@@ -3,6 +3,16 @@
 #include <unistd.h>
 
 namespace imapmux::session {
+namespace {
+
+// Of the backend of that name; null: there is none, or no service.
+std::shared_ptr<backend::BackendServers> servers_of(const Service* service, const std::string& name) {
+  if (!service) return nullptr;
+  const auto found = service->backends.find(name);
+  return found == service->backends.end() ? nullptr : found->second;
+}
+
+}  // namespace
 
 std::shared_ptr<const Service> Service::make(config::ConfigPtr config, const Service* previous) {
   auto service = std::make_shared<Service>();
@@ -27,7 +37,9 @@ std::shared_ptr<const Service> Service::make(config::ConfigPtr config, const Ser
   }
   service->known_servers = previous ? previous->known_servers : std::make_shared<backend::KnownServers>();
   for (const auto& [name, backend] : config->backends) {
-    service->backends[name] = backend::BackendServers::make(config, backend, service->known_servers);
+    auto& servers = service->backends[name];
+    servers = backend::BackendServers::make(config, backend, service->known_servers);
+    if (const auto before = servers_of(previous, name)) servers->inherit(*before);
     if (backend.access == config::MailboxAccess::kUnrestricted) service->any_unrestricted = true;
   }
   for (const auto& route : config->routes) {

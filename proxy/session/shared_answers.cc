@@ -184,6 +184,7 @@ void SharedSession::whole_fetch(const wire::Response& response) {
   }
   fetched(number, uid, flags);
   if (flags && wanted.flags) told_flags_of(mailbox_->table().uid(number));
+  if (flags && !wanted.flags) note_withheld(number);
   const uint32_t mine = shown_as(number);
   if (!attributes_.nothing_left()) client_.writer().untagged_fetch(mine, body_);
 }
@@ -266,6 +267,25 @@ bool SharedSession::is_withheld(uint32_t number, uint32_t uid, const std::string
   return withheld;
 }
 
+void SharedSession::note_withheld(uint32_t number) {
+  const auto& table = mailbox_->table();
+  if (number > table.known()) return;
+  for (auto& relayed : in_flight_)
+    if (relayed.sent && relayed.silent && relayed.uids.contains(table.uid(number), table.last_uid()))
+      relayed.withheld.add(table, number);
+}
+
+// It did not come to an OK: what it has changed all the same the client cannot know.
+void SharedSession::tell_withheld(const Relayed& relayed) {
+  if (relayed.withheld.empty()) return;
+  const auto& table = mailbox_->table();
+  tell_known_flags();
+  for (uint32_t number = 1; number <= table.known(); ++number) {
+    if (!relayed.withheld.contains(table.uid(number))) continue;
+    client_.writer().untagged_flags(view.to_view(number), 0, table.flags_text(number));
+  }
+}
+
 void SharedSession::on_found(const wire::Response& response) {
   if (found_) {
     wire::read_numbers(response.arguments, *found_);
@@ -343,6 +363,7 @@ void SharedSession::conclude(Relayed& relayed, TaggedReply reply) {
       in_mailbox() && !relayed.numbers.empty() && view.any_ghost(relayed.numbers, relayed.told);
   if (ok && in_mailbox()) write_results(relayed);
   if (ok && in_mailbox() && is_store(verb) && relayed.silent && !relayed.echo_comes) assume(relayed);
+  if (!ok && in_mailbox()) tell_withheld(relayed);
   if (ok && some_gone && verb == Verb::kFetch) {
     reply.code = "EXPUNGEISSUED";  // RFC 2180, 4.1
     reply.text = "Some of the messages are gone";

@@ -46,6 +46,7 @@ SharedSession::Relayed& SharedSession::new_relayed(const Entry& entry) {
   relayed.extended = relayed.lost = relayed.again = relayed.completes_literal = false;
   relayed.answers.clear();
   relayed.delivered.clear();
+  relayed.withheld.clear();
   relayed.options.clear();
   relayed.found.clear();
   relayed.told_uids.clear();

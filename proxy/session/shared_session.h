@@ -81,6 +81,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
     bool silent = false;              // the client wants no echo
     std::vector<uint32_t> told_uids;  // of messages whose flags the client heard of meanwhile
     bool echo_comes = false;          // but one comes, for the others' sake
+    mailbox::MessageRuns withheld;    // whose echo the client did not get
     // SEARCH, SORT, THREAD
     bool extended = false;             // RETURN: ESEARCH is the answer
     std::vector<std::string> answers;  // passed on with the tagged end: it may run again
@@ -232,6 +233,8 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   void on_credential_refused() noexcept override;
   wire::FetchWishes wishes() const;
   bool is_withheld(uint32_t number, uint32_t uid, const std::string& flags) const;
+  void note_withheld(uint32_t number);
+  void tell_withheld(const Relayed& relayed);
   void whole_fetch(const wire::Response& response);
   void begin_fetch(const wire::Response& response, const backend::LiteralStart& literal);
   void fetched(uint32_t number, uint32_t uid, const std::string* flags);

@@ -53,6 +53,10 @@ class Replica:
                 stream.flush()
                 for line in stream:
                     tag, command, *arguments = line.split()
+                    if command == "LOGIN" and arguments[1].strip('"') != "secret":
+                        stream.write(f"{tag} NO wrong\r\n")
+                        stream.flush()
+                        continue
                     if command == "LOGIN":
                         self.logins.append((time.monotonic(), arguments[0].strip('"')))
                     stream.write(f"{tag} OK done\r\n" if command != "LOGOUT" else f"* BYE\r\n{tag} OK\r\n")
@@ -135,3 +139,26 @@ class Replicas(IntegrationTest):
         wait_until(lambda: not self.other._connections, 10, "the end of the lingering connection")
         self.visit(proxy, user)
         self.assertEqual([who for _, who in self.home.logins], [user])
+
+    def test_who_guesses_a_password_does_not_move_its_owner(self):
+        proxy = self.start_proxy("unrestricted")
+        moved, guessed = self.users_at_home(proxy, 2)
+        self.home.stop()
+        proxy.wait_for_log("server is down")
+        self.visit(proxy, moved)
+        self.assertNo(self.raw(proxy).command(f"LOGIN {guessed} guess"))
+        self.home.start()
+        proxy.wait_for_log("server is up again")
+        self.visit(proxy, moved)
+        self.visit(proxy, guessed)  # in the second in which nobody else goes back
+        self.assertEqual([user for _, user in self.home.logins], [moved, guessed])
+
+    def test_a_client_whose_connection_the_server_closes_stays_there(self):
+        proxy = self.start_proxy("shared")
+        user, = self.users_at_home(proxy, 1)
+        client, = self.fail_over(proxy, [user])
+        for connection in list(self.other._connections):
+            connection.shutdown(socket.SHUT_RDWR)
+        proxy.wait_for_log("backend connection lost")
+        self.assertOk(client.command('LIST "" *'))
+        self.assertEqual((len(self.home.logins), len(self.other.logins)), (0, 2))

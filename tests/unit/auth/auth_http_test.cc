@@ -147,7 +147,7 @@ TEST(Answer, NamesServersInManyWays) {
     EXPECT_EQ(at("Auth-Server: " + server + "\r\n", "Auth-Port: 143\r\n"),
               "malformed: Auth-Server or Auth-Port is malformed")
         << server;
-  for (const std::string port : {"imap", "143 ", "70000", "-1", "0x8f"}) {
+  for (const std::string port : {"imap", "143 ", "70000", "-1", "0x8f", "0"}) {
     const auto expected =
         port == "143 " ? "accepted at a:143" : "malformed: Auth-Server or Auth-Port is malformed";
     EXPECT_EQ(at("Auth-Server: a\r\n", "Auth-Port: " + port + "\r\n"), expected) << port;
@@ -164,6 +164,9 @@ TEST(Answer, Refuses) {
   EXPECT_EQ(parse_headers("Auth-Status: [what is this] No\r\n"), "refused [what is this] No");
   EXPECT_EQ(parse_headers("Auth-Status: [LIMIT]\r\n"), "refused [LIMIT] Authentication failed");
   EXPECT_EQ(parse_headers("Auth-Status: No\r\nAuth-Error-Code: 535 5.7.8\r\n"), "refused No");
+  for (const std::string both :
+       {"Auth-Status: No\r\nAuth-Status: OK\r\n", "Auth-Status: OK\r\nAuth-Status: No\r\n"})
+    EXPECT_EQ(parse_headers(both), "refused No") << "so does nginx";
 }
 
 TEST(Answer, CannotSay) {

@@ -98,6 +98,16 @@ TEST_F(Throttle, AskingHowLongChangesNothing) {
   EXPECT_EQ(Millis(2'000), throttle_.hold(home, "bob", later));
 }
 
+TEST_F(Throttle, AnAttemptThatIsNotDecidedIsNeitherAFailureNorASuccess) {
+  failed("192.0.2.1", "bob");
+  const auto home = IpAddress::parse("192.0.2.1");
+  const auto later = kNow + Millis(2'000);
+  EXPECT_EQ(Millis(0), throttle_.admit(home, "bob", kBase, later));
+  throttle_.not_decided(home, "bob");
+  EXPECT_EQ(Millis(0), throttle_.admit(home, "bob", kBase, later));
+  EXPECT_EQ(4'000, failed("192.0.2.1", "bob", later));
+}
+
 TEST_F(Throttle, TimeForgets) {
   failed("192.0.2.1", "bob");
   EXPECT_EQ(4'000, failed("192.0.2.1", "bob", kNow + Millis(15 * 60'000)));

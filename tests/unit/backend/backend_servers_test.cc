@@ -106,6 +106,39 @@ TEST_F(BackendServersTest, AServerThatSomebodyElseNamesHasTheSettingsAndALimitOf
   EXPECT_EQ(successor({}, *there, at(0)), nullptr);
 }
 
+TEST_F(BackendServersTest, AReloadChangesTheLimitOfServersThatSomebodyElseNamed) {
+  max_connections = 1;
+  health_check = config::HealthCheck{.fall = 1};
+  const auto before = make(1);
+  const base::Endpoint far{.host = "far", .port = 143, .path = ""};
+  const auto there = before->at(far, at(0));
+  auto& server = *there->servers().front();
+  there->failed(server, at(0), "no");
+  max_connections = 2;
+  health_check.reset();
+  const auto reloaded = make(1);
+  reloaded->inherit(*before);
+  ASSERT_TRUE(server.limit->try_acquire());
+  EXPECT_FALSE(server.limit->try_acquire()) << "a reload that fails later must change nothing";
+  reloaded->apply_limits();
+  EXPECT_TRUE(server.limit->try_acquire());
+  EXPECT_FALSE(server.limit->try_acquire());
+  EXPECT_TRUE(is_up(server, at(1'000))) << "nobody would find out any more";
+}
+
+TEST_F(BackendServersTest, AServerThatSomebodyElseNamedStaysDrained) {
+  const base::Endpoint far{.host = "far", .port = 143, .path = ""};
+  auto servers = make(1);
+  servers->at(far, at(0))->servers().front()->draining = true;
+  auto reloaded = make(1);
+  reloaded->inherit(*servers);
+  servers = std::exchange(reloaded, nullptr);
+  const int later = 3'600'000;
+  EXPECT_TRUE(servers->at({.host = "another", .port = 143, .path = ""}, at(later)));
+  EXPECT_EQ(servers->elsewhere().size(), 2U);
+  EXPECT_TRUE(servers->at(far, at(later))->candidates("bob", at(later)).empty());
+}
+
 TEST_F(BackendServersTest, ServersThatNobodyUsesAreForgottenAndNotTooManyKept) {
   const auto servers = make(0);
   EXPECT_TRUE(servers->candidates("bob", at(0)).empty()) << "it has none of its own";
@@ -133,6 +166,23 @@ TEST_F(BackendServersTest, AServerThatIsDownComesLastAndReturns) {
             (std::vector<std::string>{order[1], order[2], order[0]}));
   EXPECT_EQ(names(servers->candidates("bob", at(999))).front(), order[1]);
   EXPECT_EQ(names(servers->candidates("bob", at(1'000))), order);
+}
+
+TEST_F(BackendServersTest, WhoIsThereStaysWhenAConnectionFailsButNotWhenTheServerIsDown) {
+  health_check = config::HealthCheck{.fall = 2};
+  const auto servers = make(2);
+  const auto order = servers->candidates("bob", at(0));
+  {
+    const auto stay = UsersThere::enter(order[0]->users, "bob");
+    servers->failed(*order[0], at(0), "somebody was turned away");
+    EXPECT_EQ(servers->candidates("bob", at(0)), order);
+    servers->failed(*order[0], at(10'000), "no");
+    EXPECT_EQ(servers->candidates("bob", at(10'000)), (std::vector{order[1], order[0]}));
+    servers->succeeded(*order[0], at(10'000));
+    servers->succeeded(*order[0], at(10'000));
+    servers->failed(*order[0], at(20'000), "no");
+  }
+  EXPECT_EQ(servers->candidates("bob", at(20'000)), (std::vector{order[1], order[0]}));
 }
 
 TEST_F(BackendServersTest, WhenAllAreDownTheyAreTriedAllTheSame) {

@@ -83,8 +83,11 @@ TEST_F(DisplacedUsersTest, WhereHeIsMayFailAsWell) {
   servers->failed(server(0), at(0), "no");
   auto connection = open(at_a[0], 0);
   servers->succeeded(server(0), at(500));
-  servers->failed(server(1), at(600), "no");
-  EXPECT_EQ(host(at_a[0], 600), "a");
+  servers->failed(server(1), at(600), "somebody else was turned away");
+  EXPECT_EQ(host(at_a[0], 600), "b");
+  config->backends["old"].health_check = config::HealthCheck{.fall = 1};
+  servers->failed(server(1), at(700), "no");
+  EXPECT_EQ(host(at_a[0], 700), "a");
 }
 
 TEST_F(DisplacedUsersTest, AReloadKeepsThem) {
