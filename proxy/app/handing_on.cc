@@ -64,7 +64,7 @@ Task<> HandingOn::work(uint64_t turn) {
 }
 
 void HandingOn::press_sessions(Instant now) {
-  sessions_.for_each([&](session::ClientSession& session) {
+  sessions_.for_each([&](session::Session& session) {
     if (!session.has_account()) return;
     const auto account = session.account();
     for_each_gift(account.backend, account.user, [&](Gift& gift) {
@@ -114,7 +114,7 @@ Task<> HandingOn::give_up_evenly(Millis time, Millis grace, uint64_t turn) {
   double due = 0;  // clients
   for (auto now = host_.scheduler().now(); turn == turn_ && now < end; now = host_.scheduler().now()) {
     std::vector<AccountSet> left;
-    sessions_.for_each([&](session::ClientSession& session) {
+    sessions_.for_each([&](session::Session& session) {
       if (session.has_account() && !session.stopping()) left.push_back(session.account());
     });
     const auto steps = std::max<int64_t>(1, (end - now) / kStep);

@@ -11,13 +11,14 @@
 
 #include "async/task_scope.h"
 #include "mailbox/account_set.h"
-#include "session/client_session.h"
+#include "session/service.h"
+#include "session/session.h"
 
 namespace imapmux::app {
 
 class HandingOn {
  public:
-  using Sessions = base::IntrusiveList<session::ClientSession>;
+  using Sessions = base::IntrusiveList<session::Session>;
   HandingOn(session::Host& host, Sessions& sessions)
       : host_(host), sessions_(sessions), tasks_(host.scheduler()) {}
 

@@ -2,6 +2,7 @@
 
 #include "backend/open.h"
 #include "base/log_event.h"
+#include "session/relay.h"
 
 namespace imapmux::app {
 namespace {
@@ -90,13 +91,27 @@ Task<> Worker::serve_handed_over(std::unique_ptr<session::HandedOver> client) {
 }
 
 Task<> Worker::run(session::ClientSession& session) {
-  add(session);
+  sessions_.push_back(session);
   if (stopping_) session.shut_down();
   co_await session.run();
   session.unlink();
   session_ended_.notify_all();
   if (!session.handed_over()) co_return;
   hand_over(session.destination(), session.take_hand_over());
+}
+
+void Worker::keep(std::unique_ptr<session::Relay> relay) {
+  sessions_.push_back(*relay.release());
+}
+
+void Worker::relay_ended(session::Relay& relay) {
+  tasks_.spawn(finish_relay(std::unique_ptr<session::Relay>(&relay)));
+}
+
+Task<> Worker::finish_relay(std::unique_ptr<session::Relay> relay) {
+  co_await relay->finish();
+  relay->unlink();
+  session_ended_.notify_all();
 }
 
 Task<> Worker::close_for_good(session::Seat seat) {
@@ -172,7 +187,7 @@ void Worker::collect(session::Detail detail, std::function<void(session::WorkerR
 void Worker::kick(session::KickWish wish, std::function<void(size_t)> done) {
   loop_.post([this, wish = std::move(wish), done = std::move(done)] {
     size_t kicked = 0;
-    sessions_.for_each([&](session::ClientSession& session) {
+    sessions_.for_each([&](session::Session& session) {
       if (!wish.means(session)) return;
       session.kick();
       ++kicked;
@@ -191,7 +206,7 @@ std::future<void> Worker::shut_down(Millis grace) {
   loop_.post([this, grace, done] {
     stopping_ = true;
     entrances_.close();
-    sessions_.for_each([](session::ClientSession& session) { session.shut_down(); });
+    sessions_.for_each([](session::Session& session) { session.shut_down(); });
     winding_down_.spawn(wind_down(grace, done));
   });
   return done->get_future();
@@ -204,7 +219,7 @@ Task<> Worker::wind_down(Millis grace, std::shared_ptr<std::promise<void>> done)
   co_await entrances_.finish();
   while (!sessions_.empty() && loop_.now() < deadline)
     co_await session_ended_.wait_for(std::chrono::duration_cast<Millis>(deadline - loop_.now()));
-  sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
+  sessions_.for_each([](session::Session& session) { session.cut_off(); });
   co_await tasks_.join();
   co_await shared_accounts_.close_all();
   // Who reads slowly gets the end of his answer all the same.
@@ -217,7 +232,7 @@ void Worker::finish() {
 }
 
 Task<> Worker::stop_when_empty() {
-  sessions_.for_each([](session::ClientSession& session) { session.cut_off(); });
+  sessions_.for_each([](session::Session& session) { session.cut_off(); });
   co_await tasks_.join();
   co_await shared_accounts_.close_all();
   loop_.stop();

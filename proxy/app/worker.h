@@ -82,7 +82,9 @@ class Worker final : private session::Host {
                                        base::Secret question) override {
     return backend::AuthService::ask(loop_, std::move(service), std::move(question));
   }
-  void add(session::ClientSession& session) override { sessions_.push_back(session); }
+  // Owned by being in the list, until finish_relay() has it.
+  void keep(std::unique_ptr<session::Relay> relay) override;
+  void relay_ended(session::Relay& relay) override;
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
   bool has_given_up(std::string_view backend, std::string_view login_name) const override {
     return handing_on_.has_given_up(backend, login_name);
@@ -95,6 +97,7 @@ class Worker final : private session::Host {
   async::Task<> close_for_good(session::Seat seat);
   async::Task<> serve_handed_over(std::unique_ptr<session::HandedOver> client);
   async::Task<> run(session::ClientSession& session);
+  async::Task<> finish_relay(std::unique_ptr<session::Relay> relay);
   async::Task<> wind_down(base::Millis grace, std::shared_ptr<std::promise<void>> done);
   async::Task<> stop_when_empty();
 
@@ -108,7 +111,7 @@ class Worker final : private session::Host {
   async::TaskScope winding_down_;
   mailbox::Accounts accounts_;
   mailbox::SharedAccounts shared_accounts_;
-  base::IntrusiveList<session::ClientSession> sessions_;
+  base::IntrusiveList<session::Session> sessions_;
   async::WaitList session_ended_;
   Entrances entrances_;
   HandingOn handing_on_;

@@ -1,6 +1,7 @@
 #include "base/address.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
@@ -123,10 +124,9 @@ bool IpAddress::is_loopback() const {
 }
 
 std::string IpAddress::to_string() const {
+  if (is_v4()) return fmt::format("{}.{}.{}.{}", bytes_[12], bytes_[13], bytes_[14], bytes_[15]);
   std::array<char, INET6_ADDRSTRLEN> text{};
-  const bool v4 = is_v4();
-  const uint8_t* from = bytes_.data() + (v4 ? kMappedPrefix.size() : 0);
-  inet_ntop(v4 ? AF_INET : AF_INET6, from, text.data(), text.size());
+  inet_ntop(AF_INET6, bytes_.data(), text.data(), text.size());
   return text.data();
 }
 

@@ -57,6 +57,7 @@ class Account {
       of_->watchers_.for_each([](Watcher& watcher) { watcher.on_place_free(); });
     }
     explicit operator bool() const { return of_ != nullptr; }
+    const Account& account() const { return *of_; }  // not of an empty one
 
    private:
     std::shared_ptr<Account> of_;

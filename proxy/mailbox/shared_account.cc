@@ -195,13 +195,13 @@ void SharedAccount::wind_down() {
 void SharedAccount::join(Member& member) {
   members_.push_back(member);
   ++member_count_;
-  if (!stay_ && !connections_.empty()) stay_ = connections_.back()->backend().stay;
+  if (!stay_ && !connections_.empty()) stay_ = connections_.back()->backend().stay.another();
 }
 
 void SharedAccount::leave(Member& member) {
   member.unlink();
   --member_count_;
-  if (members_.empty()) stay_.reset();
+  if (members_.empty()) stay_ = {};
   changed();
 }
 

@@ -45,7 +45,7 @@ void SharedAccount::adopt(std::unique_ptr<backend::BackendConnection> connection
 
 void SharedAccount::add(std::unique_ptr<backend::BackendConnection> connection, Account::Slot place) {
   capabilities_ = connection->capabilities();
-  stay_ = connection->stay;
+  stay_ = connection->stay.another();
   SharedConnection::Owner& owner = *this;
   auto shared = std::make_shared<SharedConnection>(owner, std::move(connection), std::move(place));
   connections_.push_back(shared);

@@ -65,9 +65,8 @@ TlsStream::TlsStream(std::unique_ptr<TcpStream> below, Ssl ssl, std::shared_ptr<
     : loop_(below->loop()),
       below_(std::move(below)),
       keeps_alive_(std::move(keeps_alive)),
-      ssl_(std::move(ssl)),
-      peer_(below_->peer()) {
-  peer_.tls = true;
+      ssl_(std::move(ssl)) {
+  know_peer({});
   attach_bio();
   below_->set_handler(this);
 }
@@ -77,11 +76,9 @@ TlsStream::TlsStream(std::unique_ptr<TcpStream> below, Transfer transfer)
       below_(std::move(below)),
       keeps_alive_(std::move(transfer.keeps_alive)),
       ssl_(std::move(transfer.ssl)),
-      peer_(below_->peer()),
       held_(std::move(transfer.ciphertext)),
       established_(true) {
-  peer_.tls = true;
-  peer_.sni = std::move(transfer.sni);
+  know_peer(std::move(transfer.sni));
   settled_.set();
   BIO_set_data(SSL_get_rbio(ssl_.get()), this);
   below_->set_handler(this);
@@ -93,6 +90,13 @@ TlsStream::~TlsStream() {
   if (!ssl_) return;
   flush();
   close_notify();
+}
+
+void TlsStream::know_peer(std::string sni) {
+  auto peer = below_->peer();
+  peer.tls = true;
+  peer.sni = std::move(sni);
+  below_->set_peer(std::move(peer));
 }
 
 void TlsStream::attach_bio() {
@@ -122,7 +126,7 @@ void TlsStream::continue_handshake() {
     auto& traffic = Traffic::mine(below_->side());
     (SSL_session_reused(ssl_.get()) ? traffic.resumed_handshakes : traffic.full_handshakes).add();
     if (!plain_.empty()) loop_.add_flushable(*this);
-    if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) peer_.sni = name;
+    if (const char* name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) know_peer(name);
     settled_.set();
     return;
   }
@@ -310,18 +314,11 @@ TlsStream::Transfer TlsStream::release(int& fd) {
   reading_ = false;
   fd = below_->release();
   BIO_set_data(SSL_get_rbio(ssl_.get()), nullptr);
-  return {std::move(ssl_), std::move(held_), peer_.sni, keeps_alive_};
+  return {std::move(ssl_), std::move(held_), peer().sni, keeps_alive_};
 }
 
 TlsFacts TlsStream::facts() const {
   return facts_of(*ssl_);
-}
-
-PeerFacts TlsStream::ends() const {
-  auto both = below_->ends();
-  both.tls = true;
-  both.sni = peer_.sni;
-  return both;
 }
 
 }  // namespace imapmux::net

@@ -41,8 +41,8 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void finish() override;
   size_t unsent() const override { return plain_.size() + below_->unsent(); }
   void abort() override;
-  const PeerFacts& peer() const override { return peer_; }
-  PeerFacts ends() const override;
+  const PeerFacts& peer() const override { return below_->peer(); }
+  PeerFacts ends() const override { return below_->ends(); }
 
   // For a hand-over: nothing may be unsent but what this turn has written and the kernel takes now. This
   // stream is of no use afterwards but to be destroyed.
@@ -60,6 +60,7 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   void encrypt(std::string_view octets);
   void run() override;  // what was held back while nobody read
   void attach_bio();
+  void know_peer(std::string sni);
   bool delivering() const { return reading_ && handler_ && established_; }
   void resume();
   void close_notify();
@@ -72,7 +73,6 @@ class TlsStream final : public Stream, private StreamHandler, private Flushable,
   std::unique_ptr<TcpStream> below_;
   std::shared_ptr<const void> keeps_alive_;
   Ssl ssl_;
-  PeerFacts peer_;
   StreamHandler* handler_ = nullptr;
   std::string_view input_;  // the chunk at hand, for the BIO
   std::string held_;        // ciphertext that came while nobody read

@@ -72,18 +72,6 @@ void ClientReader::expect_line() {
   feed_held();
 }
 
-void ClientReader::splice_with(net::Stream& backend) {
-  if (!stream_ || trace_) return;  // a trace must see it all
-  stream_->splice_to(backend);
-  backend.splice_to(*stream_);
-}
-
-std::string ClientReader::start_relaying() {
-  mode_ = Mode::kRelay;
-  resume();
-  return std::exchange(held_, {});
-}
-
 void ClientReader::discard() {
   held_.clear();
   held_.shrink_to_fit();
@@ -98,10 +86,6 @@ void ClientReader::on_data(std::string_view chunk) noexcept {
   if (trace_) trace_->client_said(chunk);
   received_ += chunk.size();
   listener_.on_client_data();
-  if (mode_ == Mode::kRelay) {
-    listener_.on_client_octets(chunk);
-    return;
-  }
   if (mode_ == Mode::kDead) return;
   if (held_.empty()) consume(chunk);
   held_.append(chunk);

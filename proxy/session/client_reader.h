@@ -72,8 +72,6 @@ class ClientReader final : public net::StreamHandler {
     virtual void on_client_eof() noexcept = 0;
     virtual void on_client_lost(const std::string& reason) noexcept = 0;
     virtual void on_client_drained() noexcept = 0;
-    // While relaying: the octets as they came.
-    virtual void on_client_octets(std::string_view octets) noexcept = 0;
     virtual ToldCount told_count() const noexcept = 0;
     // A command's literal may be sent now.
     virtual void on_literal_wanted() noexcept = 0;
@@ -111,17 +109,11 @@ class ClientReader final : public net::StreamHandler {
   // Ends holding: what was held, and what comes, is commands; or one line, then it holds again.
   void expect_commands();
   void expect_line();
-  // Ends holding for good: raw octets go to the listener. What was held is returned.
-  std::string start_relaying();
-  // Long runs of them, and of what the backend says, need not come by (net::Stream::splice_to).
-  void splice_with(net::Stream& backend);
   // What came behind STARTTLS in the clear is anybody's (command injection): dropped.
   void discard();
-  // For a hand-over: what was held, and back again.
+  // For a hand-over or a relay: what was held; and back again.
   std::string take_held() { return std::move(held_); }
   void put_held(std::string octets) { held_ = std::move(octets); }
-  void pause_relay() { pause(); }
-  void resume_relay() { resume(); }
 
   bool upload_ready() const { return !upload_.empty(); }
   UploadPart take_upload();
@@ -130,12 +122,8 @@ class ClientReader final : public net::StreamHandler {
   bool refuse_upload();
 
  private:
-  enum class Mode : uint8_t { kCommands, kLine, kHeld, kRelay, kDead };
+  enum class Mode : uint8_t { kCommands, kLine, kHeld, kDead };
   void on_data(std::string_view chunk) noexcept override;
-  void on_spliced(size_t octets) noexcept override {
-    received_ += octets;
-    listener_.on_client_data();
-  }
   void on_eof() noexcept override;
   void on_lost(const std::string& reason) noexcept override;
   void on_drained() noexcept override { listener_.on_client_drained(); }

@@ -55,26 +55,6 @@ wire::CommandLimits limits_before_login(const config::Config& config) {
 
 }  // namespace
 
-std::string_view name_of(State state) {
-  switch (state) {
-    case State::kConnected:
-      return "connected";
-    case State::kNotAuthenticated:
-      return "not authenticated";
-    case State::kAuthenticating:
-      return "authenticating";
-    case State::kAuthenticated:
-      return "authenticated";
-    case State::kSelected:
-      return "selected";
-    case State::kRelaying:
-      return "relaying";
-    case State::kLogout:
-      return "logout";
-  }
-  return "";
-}
-
 ClientSession::ClientSession(Host& host, ServicePtr service, const config::Listener& listener,
                              std::unique_ptr<net::Stream> stream, ClientPlaces places)
     : host_(host),
@@ -130,8 +110,9 @@ Task<> ClientSession::run() {
   scope_.spawn(converse());
   co_await scope_.join();
   timer_.stop();
+  if (has_left()) co_return;
   places_.of_user = {};
-  if (!handed_over() && stream_) {
+  if (stream_) {
     // The client need not wait for what the backend takes to close.
     stream_->set_handler(nullptr);
     reader_.detach();
@@ -139,7 +120,6 @@ Task<> ClientSession::run() {
     stream_.reset();
   }
   if (after_login_) co_await after_login_->finish();
-  if (handed_over()) co_return;
   const bool said_something = state_ != State::kConnected && (!user_.empty() || commands_ > 0);
   Event& event = after_login_ ? ended_event : said_something ? stranger_event : silent_event;
   log(event, {{"commands", commands_},
@@ -154,7 +134,7 @@ Task<> ClientSession::converse() {
     co_await talk();
   } catch (const net::ConnectionLost& lost) {
     if (end_reason_.empty()) end_reason_ = lost.what();
-    if (lost.side() == net::Side::kBackend && !said_bye_) say_bye("[UNAVAILABLE] The mail server has gone");
+    if (lost.side() == net::Side::kBackend && !said_bye_) say_bye(kByeServerGone);
   }
 }
 
@@ -190,12 +170,12 @@ Task<> ClientSession::talk() {
     enter(State::kNotAuthenticated);
   }
   co_await before_login();
-  if (handed_over()) co_return;
+  if (has_left()) co_return;
   if (after_login_) {
     timer_.start(config().limits.idle_timeout);
     co_await after_login_->serve();
   }
-  if (stopping_) say_bye("[UNAVAILABLE] The proxy is shutting down");
+  if (stopping_) say_bye(kByeShutdown);
 }
 
 // Whether the peer is a proxy in front of this one, which says first who the client is.
@@ -350,7 +330,7 @@ Task<bool> ClientSession::next(Entry& entry) {
 
 Task<> ClientSession::before_login() {
   Entry entry;
-  while (!after_login_ && !handed_over()) {
+  while (!after_login_ && !has_left()) {
     auto more = co_await next(entry);
     if (!more) co_return;
     if (answer_locally(entry)) {
@@ -416,10 +396,8 @@ void ClientSession::say_bye(std::string_view text) {
   said_bye_ = true;
   if (end_reason_.empty()) end_reason_ = text;
   writer_.abandon_response();
-  const bool may_speak = !after_login_ || after_login_->may_speak();
   // A client that was handed over is past its greeting.
-  if (stream_ && (state_ != State::kConnected || adopted_) && may_speak)
-    writer_.untagged("BYE " + std::string(text));
+  if (stream_ && (state_ != State::kConnected || adopted_)) writer_.untagged("BYE " + std::string(text));
   enter(State::kLogout);
 }
 
@@ -428,30 +406,23 @@ void ClientSession::end(const std::string& reason) {
   scope_.cancel();
 }
 
-void ClientSession::limit_rest(Millis limit) {
-  last_heard_ = host_.scheduler().now();
-  patience_ = limit;
-  timer_.start(limit);
-}
-
 void ClientSession::shut_down() {
   stopping_ = true;
   if (state_ == State::kConnected && !adopted_) {
     end("shutdown");
     return;
   }
-  if (after_login_) after_login_->on_shut_down();
   if (waiting_account_) waiting_account_->stop_waiting();
   reader_.arrivals().notify_all();
   nudges_.notify_all();
 }
 
 void ClientSession::cut_off() {
-  end_at_once("[UNAVAILABLE] The proxy is shutting down", "shutdown");
+  end_at_once(kByeShutdown, "shutdown");
 }
 
 void ClientSession::kick() {
-  end_at_once("Disconnected by the administrator", "disconnected by the administrator");
+  end_at_once(kByeKicked, "disconnected by the administrator");
 }
 
 void ClientSession::end_at_once(std::string_view bye, const std::string& reason) {
@@ -476,12 +447,11 @@ void ClientSession::on_timer() {
     return;
   }
   const auto quiet = std::chrono::duration_cast<Millis>(host_.scheduler().now() - last_heard_);
-  const auto patience = patience_.value_or(limits.idle_timeout);
-  if (quiet < patience) {
-    timer_.start(patience - quiet);
+  if (quiet < limits.idle_timeout) {
+    timer_.start(limits.idle_timeout - quiet);
     return;
   }
-  say_bye("Idle for too long");
+  say_bye(kByeIdle);
   end("idle for too long");
 }
 
@@ -492,7 +462,6 @@ void ClientSession::on_client_data() noexcept {
 void ClientSession::on_client_eof() noexcept {
   nudges_.notify_all();
   if (waiting_account_) waiting_account_->stop_waiting();
-  if (after_login_) after_login_->on_client_eof();
 }
 
 void ClientSession::on_client_lost(const std::string& reason) noexcept {
@@ -504,10 +473,6 @@ void ClientSession::on_client_drained() noexcept {
   last_heard_ = host_.scheduler().now();  // who takes in a long answer is not idle
   nudges_.notify_all();
   if (after_login_) after_login_->on_client_drained();
-}
-
-void ClientSession::on_client_octets(std::string_view octets) noexcept {
-  if (after_login_) after_login_->on_client_octets(octets);
 }
 
 void ClientSession::on_literal_wanted() noexcept {

@@ -1,4 +1,5 @@
-// One mail client, from its greeting to its end: not authenticated, then relayed or multiplexed, then gone.
+// One mail client, from its greeting to its end: not authenticated, then multiplexed, then gone; or until a
+// Relay takes its place, or another worker.
 //
 // Lives in the frame of its worker's task for it (Worker::serve), on that worker's thread. Two parties work
 // for it: the ClientReader, which keeps reading, and one task that executes what was read, in order.
@@ -14,42 +15,13 @@
 #include "session/client_writer.h"
 #include "session/meter.h"
 #include "session/service.h"
+#include "session/session.h"
 
 namespace imapmux::session {
 
 class AfterLogin;
 
-enum class State : uint8_t {
-  kConnected,         // TLS handshake, greeting
-  kNotAuthenticated,  // RFC 3501, 3.1
-  kAuthenticating,    // a login is being decided
-  kAuthenticated,     // 3.2
-  kSelected,          // 3.3
-  kRelaying,          // unrestricted: the backend's business
-  kLogout,            // 3.4
-};
-constexpr size_t kStates = 7;
-std::string_view name_of(State state);
-
-// What `imapmux status` shows of a session.
-struct SessionStatus {
-  uint64_t id = 0;
-  std::string client;
-  std::string listener;
-  bool tls = false;
-  std::string_view state;
-  std::string user;
-  std::string backend;
-  std::string login_name;  // at the backend: whose account it is
-  std::string server;
-  std::string mailbox;      // selected, empty if none
-  std::string waiting_for;  // a lease or a slot, empty if nothing
-  uint64_t commands = 0;
-  base::Millis connected{};
-  base::Millis idle{};  // since the client said or took in something
-};
-
-class ClientSession final : public base::ListNode, private ClientReader::Listener {
+class ClientSession final : public Session, private ClientReader::Listener {
  public:
   // A new client; `stream` is fresh from the listener, and a net::TcpStream if that has TLS or
   // proxy_protocol.
@@ -62,27 +34,25 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   // All of its life; returns when everything of it is done, the backend connection closed and leases given
   // back.
   async::Task<> run();
-  // Graceful end: the command at hand is finished, then BYE.
-  void shut_down();
-  // Whether it uses, or is about to use, what belongs to an account; and which one that is.
-  bool has_account() const { return state_ >= State::kAuthenticating && !backend_name_.empty(); }
-  mailbox::AccountSet account() const { return {backend_name_, base::lower(login_name_)}; }
-  // At once: BYE, whatever is going on.
-  void cut_off();
-  // The same, since the administrator wants it gone.
-  void kick();
+  void shut_down() override;
+  bool stopping() const override { return stopping_; }
+  void cut_off() override;
+  void kick() override;
+  bool has_account() const override { return state_ >= State::kAuthenticating && !backend_name_.empty(); }
   // Set when run() ended because another worker owns the account.
   bool handed_over() const { return destination_ != kNowhere; }
   size_t destination() const { return destination_; }
   std::unique_ptr<HandedOver> take_hand_over() { return std::move(hand_over_); }
 
-  SessionStatus status() const;
-  const std::string& user() const { return user_; }
-  const std::string& login_name() const { return login_name_; }  // at the backend
-  bool waits() const { return !waiting_for_.empty(); }
-  base::Instant last_heard() const { return last_heard_; }
-  const std::string& backend_name() const { return backend_name_; }
-  const std::string& server_name() const { return server_name_; }
+  uint64_t id() const override { return id_; }
+  State state() const override { return state_; }
+  std::string_view user() const override { return user_; }
+  std::string_view login_name() const override { return login_name_; }
+  std::string_view backend_name() const override { return backend_name_; }
+  std::string server_name() const override { return server_name_; }
+  bool waits() const override { return !waiting_for_.empty(); }
+  base::Instant last_heard() const override { return last_heard_; }
+  SessionStatus status() const override;
 
   // For what goes on after login (AfterLogin).
   Host& host() { return host_; }
@@ -91,8 +61,6 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   ClientReader& reader() { return reader_; }
   ClientWriter& writer() { return writer_; }
   void enter(State state);
-  State state() const { return state_; }
-  uint64_t id() const { return id_; }
   // Of connections that are opened for this client; nothing once it has gone.
   backend::MaybeOrigin origin() const;
   const std::string& label() const { return label_; }
@@ -100,7 +68,6 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void log(base::log::Event& event, std::initializer_list<base::log::Field> fields) const;
   // Since the command at hand was taken from the queue.
   base::Millis busy_for() const;
-  bool stopping() const { return stopping_; }
   // The client has finished sending, or is to be stopped: waits for leases, slots and backends are given up.
   bool giving_up() const { return reader_.eof() || stopping_; }
   // Notified with what changes giving_up().
@@ -124,13 +91,13 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void say_bye(std::string_view text);
   // The backend has gone, or something else that ends the session from a callback.
   void end(const std::string& reason);
-  // Instead of idle_timeout, from now on: the client has finished sending, and can only take in what is left.
-  void limit_rest(base::Millis limit);
   void waiting_for(std::string what) { waiting_for_ = std::move(what); }
   void now_in(std::string mailbox) { mailbox_ = std::move(mailbox); }
 
  private:
   static constexpr size_t kNowhere = static_cast<size_t>(-1);
+  // What is left is another's: a worker's, or a relay's.
+  bool has_left() const { return handed_over() || state_ == State::kRelaying; }
   static constexpr std::string_view kHandshake = "TLS handshake";
 
   void end_at_once(std::string_view bye, const std::string& reason);
@@ -192,6 +159,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   async::Task<Place> place_for(Login& login);
   async::Task<> ask(Login& login);
   void accepted(Login& login);
+  void relay(Login& login);
   std::shared_ptr<mailbox::SharedAccount> known(const Login& login) const;
   bool is_verified(const std::shared_ptr<mailbox::SharedAccount>& sharing,
                    const auth::CredentialCache::Digest& digest) const;
@@ -212,7 +180,6 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   void on_client_eof() noexcept override;
   void on_client_lost(const std::string& reason) noexcept override;
   void on_client_drained() noexcept override;
-  void on_client_octets(std::string_view octets) noexcept override;
   void on_literal_wanted() noexcept override;
   ToldCount told_count() const noexcept override;
   void on_timer();
@@ -250,8 +217,7 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   uint32_t attempts_ = 0;  // to log in
   base::Instant connected_at_;
   base::Instant last_heard_;
-  base::Instant begun_at_;                // the command at hand
-  std::optional<base::Millis> patience_;  // with silence, if not idle_timeout
+  base::Instant begun_at_;  // the command at hand
   bool stopping_ = false;
   bool said_bye_ = false;
   size_t destination_ = kNowhere;
@@ -259,26 +225,19 @@ class ClientSession final : public base::ListNode, private ClientReader::Listene
   std::unique_ptr<HandedOver> hand_over_;  // come, or on its way
 };
 
-// What a session does once its user is known: `exclusive` or `unrestricted` (later `shared`). Owned by its
-// session.
+// What a session does once its user is known, unless that is a relay's business. Owned by its session.
 class AfterLogin {
  public:
   virtual ~AfterLogin() = default;
   // What CAPABILITY tells.
-  virtual std::string capabilities() const { return {}; }
+  virtual std::string capabilities() const = 0;
   // Executes what the client says until it logs out or goes.
   virtual async::Task<> serve() = 0;
   // When serve() has ended, however: closes the backend connection, gives leases back. Not cancelled.
   virtual async::Task<> finish() = 0;
   // From the stream's callbacks.
-  virtual void on_client_octets(std::string_view) noexcept {}
-  virtual void on_client_eof() noexcept {}
-  virtual ToldCount told_count() const noexcept { return {}; }
-  virtual void on_client_drained() noexcept {}
-  // Whether a BYE of the proxy would stand between responses.
-  virtual bool may_speak() const { return true; }
-  // The session is to end gracefully.
-  virtual void on_shut_down() noexcept {}
+  virtual ToldCount told_count() const noexcept = 0;
+  virtual void on_client_drained() noexcept = 0;
 };
 
 }  // namespace imapmux::session

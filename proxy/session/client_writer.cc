@@ -222,13 +222,6 @@ void ClientWriter::pass_text(std::string_view text, const backend::LiteralStart*
   deferred_.clear();
 }
 
-void ClientWriter::pass_through(std::string_view octets) {
-  if (!stream_) return;
-  if (trace_) trace_->client_got(octets);
-  sent_ += octets.size();
-  stream_->write_through(octets);
-}
-
 void ClientWriter::abandon_response() {
   if (inside_) broken_ = true;
 }

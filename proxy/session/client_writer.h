@@ -49,10 +49,6 @@ class ClientWriter {
   void release_passed();
   // The answers will come again. False: some went out already.
   bool drop_passed();
-  // Octets of a relay.
-  void pass_through(std::string_view octets);
-  // So many went to the client by net::Stream::splice_to().
-  void passed_unseen(uint64_t octets) { sent_ += octets; }
 
   // Octets that the client was sent, or will be.
   uint64_t sent() const { return sent_; }

@@ -2,8 +2,9 @@
 // the session that follows.
 #include "backend/open.h"
 #include "base/log_event.h"
+#include "session/capability_list.h"
 #include "session/client_session.h"
-#include "session/relay_session.h"
+#include "session/relay.h"
 #include "session/shared_session.h"
 
 namespace imapmux::session {
@@ -257,8 +258,7 @@ void ClientSession::accepted(Login& login) {
                       {"listener", listener_->name},
                       {"tls", stream_->peer().tls},
                       {"took", busy_for()}});
-    enter(State::kRelaying);
-    after_login_ = std::make_unique<RelaySession>(*this, std::move(login.seat), std::move(login.tag));
+    relay(login);
     return;
   }
   auto& accounts = host_.shared_accounts();
@@ -276,6 +276,46 @@ void ClientSession::note_success(const Login& login) {
   auto& throttle = host_.shared().throttle;
   throttle.succeeded(counted_address(), login.name);
   if (login.target.auth_http) throttle.succeeded(counted_address(), name_for_service(login));
+}
+
+// A relay takes the client and the connection from here on: nothing is left for this session to do.
+void ClientSession::relay(Login& login) {
+  auto& seat = login.seat;
+  const auto connection = std::move(seat.connection);
+  enter(State::kRelaying);
+  writer_.tagged(
+      login.tag,
+      "OK [CAPABILITY " + relayed_capabilities(connection->capabilities(), login.backend()) + "] Logged in");
+  command_answered();
+  timer_.stop();
+  stream_->set_handler(nullptr);
+  reader_.detach();
+  writer_.set_stream(nullptr);
+  auto relay = std::make_unique<Relay>(host_, host_.scheduler(),
+                                       Relay::Client{.stream = std::move(stream_),
+                                                     .trace = std::move(trace_),
+                                                     .places = std::move(places_),
+                                                     .listener = {greeted_by_, listener_},
+                                                     .user = std::move(user_),
+                                                     .id = id_,
+                                                     .connected_at = connected_at_,
+                                                     .idle_timeout = config().limits.idle_timeout,
+                                                     .received = reader_.received(),
+                                                     .sent = writer_.sent(),
+                                                     .commands = static_cast<uint32_t>(commands_),
+                                                     .has_finished = reader_.eof()},
+                                       Relay::Backend{.stream = connection->take_stream(),
+                                                      .permit = std::move(connection->permit),
+                                                      .stay = std::move(connection->stay),
+                                                      .slot = std::move(seat.slot),
+                                                      .server = connection->server,
+                                                      .servers = std::move(seat.servers)});
+  auto& begun = *relay;
+  unlink();
+  host_.keep(std::move(relay));
+  begun.begin(reader_.take_held(), connection->take_rest());
+  if (connection->lost()) begun.backend_lost(connection->lost_reason());
+  if (stopping_) begun.shut_down();
 }
 
 // The account that this login may become a session of: with `shared`, if it is there.

@@ -14,26 +14,27 @@ void keep_first(std::vector<const T*>& all, size_t most, Before before) {
   all.resize(most);
 }
 
-bool more_telling(const ClientSession* a, const ClientSession* b) {
+bool more_telling(const Session* a, const Session* b) {
   return std::pair(a->waits(), a->last_heard()) > std::pair(b->waits(), b->last_heard());
 }
 
-void count(const ClientSession& session, WorkerReport& report) {
+void count(const Session& session, WorkerReport& report) {
   ++report.clients_by_state[static_cast<size_t>(session.state())];
   if (session.waits()) ++report.clients_waiting;
   if (session.state() != State::kRelaying) return;
   auto& totals = report.totals;
-  ++totals.sessions[session.backend_name()];
-  ++totals.connections[{session.backend_name(), session.server_name()}][mailbox::ConnectionState::kRelaying];
+  std::string backend(session.backend_name());
+  ++totals.sessions[backend];
+  ++totals.connections[{std::move(backend), session.server_name()}][mailbox::ConnectionState::kRelaying];
 }
 
 }  // namespace
 
-WorkerReport report(const base::IntrusiveList<ClientSession>& sessions,
-                    const mailbox::SharedAccounts& accounts, Detail detail) {
+WorkerReport report(const base::IntrusiveList<Session>& sessions, const mailbox::SharedAccounts& accounts,
+                    Detail detail) {
   WorkerReport report;
-  std::vector<const ClientSession*> told;
-  sessions.for_each([&](const ClientSession& session) {
+  std::vector<const Session*> told;
+  sessions.for_each([&](const Session& session) {
     count(session, report);
     told.push_back(&session);
   });
@@ -60,7 +61,7 @@ WorkerReport report(const base::IntrusiveList<ClientSession>& sessions,
   return report;
 }
 
-bool KickWish::means(const ClientSession& one) const {
+bool KickWish::means(const Session& one) const {
   if (user.empty()) return one.id() == session;
   return one.user() == user || one.login_name() == user;
 }

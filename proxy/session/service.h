@@ -23,6 +23,7 @@
 #include "routing/router.h"
 #include "session/client_counts.h"
 #include "session/inheritance.h"
+#include "session/relay_keeper.h"
 
 namespace imapmux::session {
 
@@ -142,10 +143,8 @@ struct Seat {
   std::shared_ptr<backend::BackendServers> servers;
 };
 
-class ClientSession;
-
 // The worker as its sessions see it. On the worker's thread.
-class Host : public mailbox::Workplace {
+class Host : public mailbox::Workplace, public RelayKeeper {
  public:
   mailbox::MailboxArbiter& arbiter() final { return shared().arbiter; }
   mailbox::AliasSuspects& suspects() final { return shared().suspects; }
@@ -164,7 +163,6 @@ class Host : public mailbox::Workplace {
   // backend::AuthService::ask(), on the worker's loop.
   virtual async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService> service,
                                                base::Secret question) = 0;
-  virtual void add(ClientSession& session) = 0;
   // Closes a connection whose session was cancelled before it had it; its places are taken until the server
   // has closed.
   virtual void bury(Seat seat) = 0;

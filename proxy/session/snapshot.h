@@ -8,8 +8,9 @@
 
 #include "mailbox/account_status.h"
 #include "mailbox/arbiter.h"
-#include "session/client_session.h"
+#include "mailbox/shared_accounts.h"
 #include "session/readings.h"
+#include "session/session.h"
 
 namespace imapmux::session {
 
@@ -32,14 +33,14 @@ struct WorkerReport {
   void trim(Detail detail);
 };
 // On the worker's thread.
-WorkerReport report(const base::IntrusiveList<ClientSession>& sessions,
-                    const mailbox::SharedAccounts& accounts, Detail detail);
+WorkerReport report(const base::IntrusiveList<Session>& sessions, const mailbox::SharedAccounts& accounts,
+                    Detail detail);
 
 // Whose clients are to be disconnected: all of a user's, as he calls himself or as the backend does, or one.
 struct KickWish {
   std::string user;  // empty: by id
   uint64_t session = 0;
-  bool means(const ClientSession& session) const;
+  bool means(const Session& session) const;
 };
 
 struct ServerStatus {

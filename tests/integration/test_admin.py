@@ -195,6 +195,16 @@ class Actions(AdminTest):
         self.assertOk(bob.command("NOOP"))
         self.assertOk(self.client(proxy, "alice", "INBOX").command("NOOP"))
 
+    def test_kick_of_relays(self):
+        proxy = self.start(mode="unrestricted", workers=2)
+        clients = [self.client(proxy, "alice", mailbox) for mailbox in ("INBOX", None)]
+        bob = self.client(proxy, "bob", "INBOX")
+        self.assertEqual(self.act("kick", {"user": "alice"}), (200, {"kicked": 2}))
+        for client in clients:
+            self.assertIn(b"* BYE Disconnected by the administrator", client.closed_within()[-1])
+        self.assertOk(bob.command("NOOP"))
+        wait_until(lambda: len(self.status()["sessions"]) == 1, what="nothing is left of the two")
+
     def test_a_drained_server_keeps_who_is_there_and_gets_nobody_new(self):
         proxy = self.start()
         name = f"{LOOPBACK}:{self.server.port}"

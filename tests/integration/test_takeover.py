@@ -228,6 +228,19 @@ class TakeoverSteps(IntegrationTest):
             self.assertIn(b"* BYE", ann.closed_within(1)[-1])
             self.assertEqual(old.popen.wait(10), 0)
 
+    def test_a_relays_connection_is_closed_before_the_new_process_opens_one(self):
+        with DemoServer("max_user=1") as server:
+            with Succession(server, "unrestricted", drain="60s", backend={"connections_per_user": 1}) as proxy:
+                ann, bob = self.client(proxy, "ann"), self.client(proxy, "bob")
+                old = proxy.begin()
+                self.assertAtWork(self.client(proxy, "ann"))
+                self.assertIn(b"* BYE [UNAVAILABLE]", ann.closed_within(1)[-1])
+                self.assertAtWork(bob)  # nobody has asked for him
+                old.signal(signal.SIGTERM)
+                self.assertIn(b"* BYE [UNAVAILABLE]", bob.closed_within()[-1])
+                self.assertEqual(old.popen.wait(10), 0)
+        self.assertEqual(server.violations["violations"]["total"], 0, server.violations)
+
     def test_a_command_in_flight_is_answered_first(self):
         with DemoServer("second_session=severs,latency_ms=300") as slow, Succession(slow, drain="60s") as proxy:
             ann = self.client(proxy, "ann")

@@ -29,7 +29,7 @@ void ProxyWorker::accept(std::unique_ptr<net::Stream> stream) {
 
 Task<> ProxyWorker::serve(std::unique_ptr<net::Stream> stream) {
   session::ClientSession session(*this, service_, service_->config->listeners.front(), std::move(stream), {});
-  add(session);
+  sessions_.push_back(session);
   co_await session.run();
   session.unlink();
 }
@@ -102,7 +102,7 @@ void ProxyWorker::run_posted() {
 }
 
 void ProxyWorker::shut_down() {
-  sessions_.for_each([](session::ClientSession& session) { session.shut_down(); });
+  sessions_.for_each([](session::Session& session) { session.shut_down(); });
 }
 
 std::string ProxyWorker::leftovers() {

@@ -9,6 +9,7 @@
 
 #include "async/task_scope.h"
 #include "session/client_session.h"
+#include "session/relay.h"
 #include "simulation/legacy_backend.h"
 #include "simulation/world.h"
 
@@ -49,7 +50,9 @@ class ProxyWorker final : private session::Host {
   async::Task<auth::ServiceAnswer> ask(std::shared_ptr<backend::AuthService>, base::Secret) override {
     throw backend::ServiceUnavailable("there is none");
   }
-  void add(session::ClientSession& session) override { sessions_.push_back(session); }
+  // No backend of a simulation is unrestricted.
+  void keep(std::unique_ptr<session::Relay>) override {}
+  void relay_ended(session::Relay&) override {}
   void bury(session::Seat seat) override { tasks_.spawn(close_for_good(std::move(seat))); }
 
   bool has_given_up(std::string_view, std::string_view) const override { return false; }
@@ -67,7 +70,7 @@ class ProxyWorker final : private session::Host {
   async::TaskScope tasks_;
   mailbox::Accounts accounts_;
   mailbox::SharedAccounts shared_accounts_;
-  base::IntrusiveList<session::ClientSession> sessions_;
+  base::IntrusiveList<session::Session> sessions_;
   std::vector<std::function<void()>> posted_;
   async::Timer posting_;
 };

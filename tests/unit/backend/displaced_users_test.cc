@@ -27,7 +27,7 @@ struct DisplacedUsersTest : testing::Test {
     return servers->choose(user, at(millis)).front()->endpoint.host;
   }
   // He opens one, and has it for as long as what is returned.
-  std::shared_ptr<void> open(const std::string& user, int millis) const {
+  UsersThere::Stay open(const std::string& user, int millis) const {
     const auto server = servers->choose(user, at(millis)).front();
     servers->settled(user, *server);
     return UsersThere::enter(server->users, user);
@@ -62,9 +62,9 @@ TEST_F(DisplacedUsersTest, NotWhileHeHasAConnection) {
   servers->succeeded(server(0), at(500));
   EXPECT_EQ(host(at_a[0], 5'000), "b") << "all of his are to one server";
   auto further = open(at_a[0], 6'000);
-  connection.reset();
+  connection = {};
   EXPECT_EQ(host(at_a[0], 7'000), "b");
-  further.reset();
+  further = {};
   EXPECT_EQ(host(at_a[0], 7'000), "a");
 }
 

@@ -136,46 +136,6 @@ TEST(ClientReaderTest, AHandOverTakesWhatIsHeldAndPutsItBack) {
   EXPECT_EQ(other.take_all(), "a2 <NOOP>\na3 <NOOP>\n");
 }
 
-TEST(ClientReaderTest, ARelayGetsEveryOctetBehindTheLogin) {
-  using namespace std::string_literals;
-  const auto rest = "a2 X\r\n\0half"s;
-  const auto log = every_split("a1 LOGIN bob x\r\n" + rest, [&](const Chunks& chunks) {
-    ReaderHarness h;
-    for (const auto chunk : chunks) h.say(chunk);
-    h.take_all();
-    auto octets = h.reader.start_relaying();
-    EXPECT_EQ(octets, rest);
-    h.say("\r\nmore\0"s);
-    EXPECT_EQ(h.take_all(), "");
-    return octets + h.take_log();
-  });
-  EXPECT_EQ(log, rest + "\r\nmore\0"s);
-}
-
-TEST(ClientReaderTest, ARelayPausesAndGoesOn) {
-  ReaderHarness h;
-  h.say("a1 LOGIN bob x\r\n");
-  h.take_all();
-  h.reader.start_relaying();
-  h.reader.pause_relay();
-  EXPECT_FALSE(h.peer.reading());
-  h.say("abc");
-  EXPECT_EQ(h.take_log(), "");
-  h.reader.resume_relay();
-  h.peer.deliver();
-  EXPECT_EQ(h.take_log(), "abc");
-}
-
-TEST(ClientReaderTest, AClientThatWasPausedByTooMuchHeldReadsOnAsARelay) {
-  ReaderHarness h;
-  const std::string rest(100'000, 'x');
-  h.say("a1 LOGIN bob x\r\n" + rest);
-  EXPECT_FALSE(h.peer.reading());
-  h.take_all();
-  EXPECT_EQ(h.reader.start_relaying(), rest);
-  EXPECT_TRUE(h.peer.reading());
-}
-
 TEST(ClientReaderBoundsTest, MoreThan256CommandsWaitAndNoneIsLost) {
   std::string input;
   std::string expected;

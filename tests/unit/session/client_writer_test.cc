@@ -133,13 +133,5 @@ TEST_F(ClientWriterTest, BetweenResponsesThereIsNothingToAbandon) {
   EXPECT_EQ(peer.take_written(), "* BYE sorry\r\n");
 }
 
-TEST_F(ClientWriterTest, ARelaysOctetsPassAsTheyAre) {
-  using namespace std::string_literals;
-  writer.pass_through("\0\r\nhalf a li"s);
-  EXPECT_EQ(peer.take_written(), "\0\r\nhalf a li"s);
-  peer.jam(77);
-  EXPECT_EQ(writer.unsent(), 77U);
-}
-
 }  // namespace
 }  // namespace imapmux::session

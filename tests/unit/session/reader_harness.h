@@ -100,7 +100,6 @@ class ReaderHarness : private ClientReader::Listener {
   void on_client_eof() noexcept override { log += "eof\n"; }
   void on_client_lost(const std::string& reason) noexcept override { log += "lost: " + reason + "\n"; }
   void on_client_drained() noexcept override { log += "drained\n"; }
-  void on_client_octets(std::string_view octets) noexcept override { log += octets; }
   void on_literal_wanted() noexcept override { log += "wanted\n"; }
   ToldCount told_count() const noexcept override { return {}; }
 
