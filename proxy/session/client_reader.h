@@ -111,9 +111,13 @@ class ClientReader final : public net::StreamHandler {
   void expect_line();
   // What came behind STARTTLS in the clear is anybody's (command injection): dropped.
   void discard();
-  // For a hand-over or a relay: what was held; and back again.
+  // For a hand-over or a relay: what was held.
   std::string take_held() { return std::move(held_); }
-  void put_held(std::string octets) { held_ = std::move(octets); }
+  // In another reader's place, who had received() so many octets and held these.
+  void go_on_from(uint64_t received, std::string held) {
+    received_ = received;
+    held_ = std::move(held);
+  }
 
   bool upload_ready() const { return !upload_.empty(); }
   UploadPart take_upload();

@@ -147,7 +147,9 @@ Task<> ClientSession::talk() {
   if (adopted_) {
     writer_.set_stream(stream_.get());
     const auto came = std::move(hand_over_);
-    reader_.put_held(std::move(came->unread));
+    commands_ = came->commands;
+    writer_.go_on_from(came->sent);
+    reader_.go_on_from(came->received, std::move(came->unread));
     // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
     reader_.hold();
     reader_.set_stream(stream_.get());

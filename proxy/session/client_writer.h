@@ -52,6 +52,8 @@ class ClientWriter {
 
   // Octets that the client was sent, or will be.
   uint64_t sent() const { return sent_; }
+  // In another writer's place, who had sent() so many.
+  void go_on_from(uint64_t sent) { sent_ = sent; }
 
   bool inside_response() const { return inside_; }
   // The rest of the response that is being passed on will never come.

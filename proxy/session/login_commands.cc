@@ -184,6 +184,9 @@ Task<> ClientSession::move_to(size_t worker, Login login) {
   out->attempts = attempts_;
   out->peer = stream_->peer();
   out->connected_at = connected_at_;
+  out->commands = commands_;
+  out->received = reader_.received();
+  out->sent = writer_.sent();
   out->places = std::move(places_);
   stream_->set_handler(nullptr);
   if (auto* tls = dynamic_cast<net::TlsStream*>(stream_.get())) {

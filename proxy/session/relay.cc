@@ -14,7 +14,7 @@ using base::Millis;
 
 base::log::Event ended_event{base::log::Level::kInfo, "session ended"};
 
-// How long a backend may go on answering when the client has finished sending.
+// How long a backend may say nothing when the client has finished sending.
 constexpr Millis kAfterEof{30'000};
 constexpr Millis kCloseLimit{2'000};
 
@@ -122,7 +122,9 @@ void Relay::BackendEnd::on_drained() noexcept {
 }
 
 void Relay::heard_backend() {
-  backend_.server->health.heard(scheduler_.now());
+  const auto now = scheduler_.now();
+  backend_.server->health.heard(now);
+  if (client_.has_finished) last_heard_ = now;  // it can only listen
 }
 
 void Relay::backend_lost(const std::string& reason) {

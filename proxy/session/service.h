@@ -130,6 +130,9 @@ struct HandedOver {
   std::string user;        // the name that the client gave
   uint32_t attempts = 0;   // to log in
   base::Instant connected_at{};
+  uint64_t commands = 0;  // so far, and the octets
+  uint64_t received = 0;
+  uint64_t sent = 0;
   ClientPlaces places;
 };
 

@@ -462,6 +462,9 @@ class AuthHttp(IntegrationTest):
         self.assertEqual(self.service.asked - before, 24)
         self.assertLessEqual(self.service.most, 3)
         self.assertGreater(self.service.most, 1)
+        # LOGIN, SELECT, LOGOUT: also of those who went from worker to worker
+        ended = re.findall(r"session ended .*? user=(\S+) .*? commands=(\d+)", self.proxy.log())
+        self.assertEqual({commands for name, commands in ended if name in {user.name for user in users}}, {"3"})
 
     def test_a_wrong_password(self):
         user = self.server.new_user()

@@ -129,8 +129,9 @@ TEST(ClientReaderTest, AHandOverTakesWhatIsHeldAndPutsItBack) {
   EXPECT_EQ(held, "a2 NOOP\r\na3 NO");
   ReaderHarness other;
   other.reader.hold();
-  other.reader.put_held(held);
+  other.reader.go_on_from(h.reader.received(), held);
   other.say("OP\r\n");
+  EXPECT_EQ(other.reader.received(), 34U);
   EXPECT_EQ(other.take_all(), "");
   other.reader.expect_commands();
   EXPECT_EQ(other.take_all(), "a2 <NOOP>\na3 <NOOP>\n");

@@ -258,6 +258,19 @@ TEST_F(RelayTest, AClientThatHasFinishedGetsTheRest) {
   EXPECT_TRUE(has_ended());
 }
 
+TEST_F(RelayTest, AClientThatHasFinishedGetsAlsoWhatTakesLong) {
+  begin();
+  client_.feed("a2 FETCH 1 BODY[]\r\n");
+  client_.eof();
+  for (int i = 0; i < 5; ++i) {
+    backend_.feed("* 1 FETCH (BODY[] {1000000}\r\n…");
+    pass(Millis(20'000));
+    ASSERT_FALSE(client_.closed());
+  }
+  pass(Millis(20'000));
+  EXPECT_TRUE(client_.closed());
+}
+
 TEST_F(RelayTest, AClientThatHadFinishedBeforeGetsTheRestAsWell) {
   begin("a2 NOOP\r\n", {}, true);
   EXPECT_EQ(backend_got(), "a2 NOOP\r\n");
