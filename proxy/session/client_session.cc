@@ -145,24 +145,7 @@ Task<> ClientSession::talk() {
   if (!adopted_ && is_proxied()) co_await learn_peer();
   begin_trace("");
   if (adopted_) {
-    writer_.set_stream(stream_.get());
-    const auto came = std::move(hand_over_);
-    commands_ = came->commands;
-    writer_.go_on_from(came->sent);
-    reader_.go_on_from(came->received, std::move(came->unread));
-    // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
-    reader_.hold();
-    reader_.set_stream(stream_.get());
-    const bool by_login = came->credential.mechanism == config::Mechanism::kLogin;
-    command_begins(by_login ? Verb::kLogin : Verb::kAuthenticate);
-    enter(State::kAuthenticating);
-    user_ = std::move(came->user);
-    attempts_ = came->attempts;
-    begin_trace(user_);
-    Login login{.tag = std::move(came->tag),
-                .credential = std::move(came->credential),
-                .target = std::move(came->target)};
-    co_await open_backend(login);
+    co_await go_on_with_login();
   } else {
     if (!admit()) co_return;
     if (listener_->tls == config::ListenerTls::kImplicit) co_await start_tls_now();
@@ -178,6 +161,28 @@ Task<> ClientSession::talk() {
     co_await after_login_->serve();
   }
   if (stopping_) say_bye(kByeShutdown);
+}
+
+// Of a client that was handed over. In a frame of its own: that of talk() lasts as long as the client.
+Task<> ClientSession::go_on_with_login() {
+  writer_.set_stream(stream_.get());
+  const auto came = std::move(hand_over_);
+  commands_ = came->commands;
+  writer_.go_on_from(came->sent);
+  reader_.go_on_from(came->received, std::move(came->unread));
+  // Until the login is decided, what comes is held: the reader is put where LOGIN left it.
+  reader_.hold();
+  reader_.set_stream(stream_.get());
+  const bool by_login = came->credential.mechanism == config::Mechanism::kLogin;
+  command_begins(by_login ? Verb::kLogin : Verb::kAuthenticate);
+  enter(State::kAuthenticating);
+  user_ = std::move(came->user);
+  attempts_ = came->attempts;
+  begin_trace(user_);
+  Login login{.tag = std::move(came->tag),
+              .credential = std::move(came->credential),
+              .target = std::move(came->target)};
+  co_await open_backend(login);
 }
 
 // Whether the peer is a proxy in front of this one, which says first who the client is.

@@ -103,6 +103,7 @@ class ClientSession final : public Session, private ClientReader::Listener {
   void end_at_once(std::string_view bye, const std::string& reason);
   async::Task<> converse();
   async::Task<> talk();
+  async::Task<> go_on_with_login();
   async::Task<> before_login();
   bool is_proxied() const;
   async::Task<> learn_peer();
@@ -113,7 +114,7 @@ class ClientSession final : public Session, private ClientReader::Listener {
   std::string capabilities_before_login() const;
   bool login_allowed() const;
 
-  // A login while it is decided, in the frame of decide() or talk().
+  // A login while it is decided, in the frame of decide() or go_on_with_login().
   struct Login {
     std::string tag;
     auth::Credential credential;
