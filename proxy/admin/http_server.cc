@@ -155,8 +155,9 @@ base::Descriptor HttpServer::let_go() {
   const base::Descriptor nobody(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr nowhere{};
   nowhere.sa_family = AF_UNIX;
-  ::bind(nobody.get(), &nowhere, sizeof nowhere.sa_family);  // autobind, unix(7)
-  ::listen(nobody.get(), 1);
+  // autobind, unix(7)
+  if (nobody.get() >= 0 && ::bind(nobody.get(), &nowhere, sizeof nowhere.sa_family) == 0)
+    ::listen(nobody.get(), 1);
   dup3(nobody.get(), svr_sock_, O_CLOEXEC);
   return given;
 }

@@ -99,8 +99,8 @@ struct Backend {
   base::Millis backend_wait{20'000};
   base::Millis connect_timeout{5'000};
   base::Millis command_timeout{300'000};
-  UidNext uid_next = UidNext::kSticky;
   std::vector<base::IpAddress> source_addresses;
+  UidNext uid_next = UidNext::kSticky;
   SendProxy send_proxy = SendProxy::kNone;
   bool send_client_id = false;
   std::vector<std::string> shared_namespaces;
