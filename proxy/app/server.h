@@ -100,6 +100,7 @@ class Server {
   template <class T, class Ask, class Take>
   void ask_workers(Ask ask, Take take);
   session::ServicePtr service() const;
+  static base::Instant steady_now();  // on the workers' clock
 
   const config::ConfigPtr started_with_;
   session::Shared shared_;

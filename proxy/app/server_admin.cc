@@ -68,6 +68,11 @@ void Server::ask_workers(Ask ask, Take take) {
   }
 }
 
+base::Instant Server::steady_now() {
+  return base::Instant(
+      std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
 session::Snapshot Server::snapshot(session::Detail detail) {
   session::Snapshot all;
   all.version = kVersion;
@@ -94,8 +99,7 @@ session::Snapshot Server::snapshot(session::Detail detail) {
   if (all.leases.size() > detail.most) all.leases.resize(detail.most);
   all.meters = session::Readings::now();
 
-  const auto now = base::Instant(
-      std::chrono::duration_cast<base::Millis>(std::chrono::steady_clock::now().time_since_epoch()));
+  const auto now = steady_now();
   const auto in_force = service();
   for (const auto& [name, servers] : in_force->backends) {
     for (const auto& server : servers->all_servers()) {

@@ -14,11 +14,6 @@ namespace {
 
 constexpr Millis kLookAgain{20};
 
-base::Instant steady_now() {
-  return base::Instant(
-      std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch()));
-}
-
 }  // namespace
 
 std::string Server::begin_handing_on() {

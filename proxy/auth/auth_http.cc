@@ -106,11 +106,6 @@ std::optional<base::Millis> parse_wait(std::string_view value) {
   return std::min(kLongestWait, base::Millis(std::min<int64_t>(seconds, 3600) * 1000));
 }
 
-bool is_clean(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 // A response code in front of the text, such as [UNAVAILABLE].
 std::string_view leading_code(std::string_view text) {
   const size_t close = text.find(']');
@@ -190,7 +185,7 @@ bool AnswerParser::note(std::string_view name, std::string_view value) {
   if (is("Auth-Wait")) answer_.wait = parse_wait(value);
   if (is("Auth-User")) {
     answer_.user = value;
-    return is_clean(value) && value.size() <= 1024;
+    return !base::has_control(value) && value.size() <= 1024;
   }
   if (is("Auth-Pass")) {
     answer_.password = base::Secret(std::string(value));

@@ -1,7 +1,7 @@
 // Who went to another server than his own (that was down, or drained), and is brought back: one user a second
 // and server, so that one that has just come back is not overrun. A backend's, also over reloads.
-// Thread-safe: a mutex, taken when a connection is opened. Memory is bounded: beyond it users go back as they
-// come.
+// Thread-safe: a mutex, taken at logins and when a connection is opened. Memory is bounded: beyond it users
+// go back as they come.
 #pragma once
 
 #include <map>
@@ -19,7 +19,7 @@ class DisplacedUsers {
   static constexpr base::Millis kBetweenReturns{1'000};
   static constexpr size_t kMostUsers = 100'000;
 
-  // A connection of his was opened there. Servers go by their endpoint.
+  // He is logged in there. Servers go by their endpoint.
   void went_away(const std::string& login_name, std::string server);
   void is_home(const std::string& login_name);
   // Nothing: he is at home, for all that is known.

@@ -24,6 +24,9 @@ inline bool equals_ignore_case(std::string_view a, std::string_view b) {
 // True if `text` begins with `prefix`, without regard to ASCII case.
 bool starts_with_ignore_case(std::string_view text, std::string_view prefix);
 
+// Whether there is a control character of ASCII in it.
+bool has_control(std::string_view text);
+
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
 

@@ -31,6 +31,11 @@ enum class ShareCredentials : uint8_t { kAny, kIdentical };
 enum class UidNext : uint8_t { kSticky, kUnreliable };
 enum class SendProxy : uint8_t { kNone, kV1, kV2 };
 
+// Of servers: 993 where TLS comes first.
+constexpr uint16_t usual_port(BackendTls tls) {
+  return tls == BackendTls::kImplicit ? 993 : 143;
+}
+
 struct Certificate {
   std::vector<std::string> names;  // as in SNI, lower case; "*.example.org" matches one label
   std::string certificate;         // absolute paths of PEM files

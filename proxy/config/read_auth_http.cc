@@ -64,11 +64,6 @@ bool is_header_name(std::string_view name) {
   });
 }
 
-bool is_header_value(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 bool belongs_to_protocol(std::string_view name) {
   for (const std::string_view prefix : {"auth-", "client-", "proxy-protocol-"})
     if (base::starts_with_ignore_case(name, prefix)) return true;
@@ -86,7 +81,7 @@ void read_headers(const Value& value, AuthHttp& service) {
     } else if (belongs_to_protocol(entry.key)) {
       entry.value.error_at_name("is a header of the protocol itself");
     } else if (auto secret = entry.value.secret()) {
-      if (!is_header_value(secret->view())) entry.value.error("must not contain control characters");
+      if (base::has_control(secret->view())) entry.value.error("must not contain control characters");
       service.headers.push_back({entry.key, std::move(*secret)});
     }
   }

@@ -38,7 +38,7 @@ void read_servers(const Value& value, Backend& backend) {
   const auto items = value.items();
   if (!items) return;
   if (items->empty()) return value.error("must hold at least one server");
-  const uint16_t default_port = backend.tls == BackendTls::kImplicit ? 993 : 143;
+  const uint16_t default_port = usual_port(backend.tls);
   for (const Value& item : *items) read_server(item, default_port, backend);
   // Reported; a backend without servers would be reported again at its routes.
   if (backend.servers.empty()) backend.servers.emplace_back();

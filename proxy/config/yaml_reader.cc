@@ -83,9 +83,7 @@ std::optional<std::string> Value::raw_text(std::string_view expected) const {
 std::optional<std::string> Value::text(std::string_view expected) const {
   auto value = raw_text(expected);
   if (!value) return std::nullopt;
-  const bool printable = std::none_of(
-      value->begin(), value->end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-  if (printable) return value;
+  if (!base::has_control(*value)) return value;
   error("must not contain control characters");
   return std::nullopt;
 }

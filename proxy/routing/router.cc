@@ -14,9 +14,7 @@ namespace imapmux::routing {
 namespace {
 
 bool is_acceptable(std::string_view user) {
-  return !user.empty() && std::none_of(user.begin(), user.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
+  return !user.empty() && !base::has_control(user);
 }
 
 bool has_source(const config::Route& route, const std::optional<base::IpAddress>& source) {

@@ -41,8 +41,7 @@ void apply(auth::ServiceAnswer answer, const config::Backend& backend, auth::Cre
     credential.secret = std::move(answer.password);
   }
   target.server = std::move(answer.server);
-  if (target.server && target.server->port == 0)
-    target.server->port = backend.tls == config::BackendTls::kImplicit ? 993 : 143;
+  if (target.server && target.server->port == 0) target.server->port = config::usual_port(backend.tls);
 }
 
 }  // namespace

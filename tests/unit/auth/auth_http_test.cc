@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "unit/wire/every_split.h"
+
 namespace imapmux::auth {
 namespace {
 
@@ -112,15 +114,8 @@ std::string outcome(const std::vector<std::string_view>& chunks) {
   return out;
 }
 
-// Whole, cut at every place, octet by octet.
 std::string parse(std::string_view input) {
-  const auto whole = outcome({input});
-  for (size_t at = 0; at <= input.size(); ++at)
-    EXPECT_EQ(outcome({input.substr(0, at), input.substr(at)}), whole) << "cut at " << at;
-  std::vector<std::string_view> octets;
-  for (size_t at = 0; at < input.size(); ++at) octets.push_back(input.substr(at, 1));
-  EXPECT_EQ(outcome(octets), whole) << "octet by octet";
-  return whole;
+  return wire::every_split(input, outcome);
 }
 
 std::string parse_headers(const std::string& headers) {
