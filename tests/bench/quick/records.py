@@ -6,8 +6,9 @@ PORTABLE = ("imapmux", "libuv", "libstdc++", "other")  # the same on every machi
 ALL_COLUMNS = PORTABLE + ("libc", "openssl")           # libc and OpenSSL choose their code by the processor
 TOLERANCE = 0.05
 # So much comes and goes with a timer, the growth of some table, or octets that arrive in one piece more, while a row is
-# measured.
-SLACK = {"instructions": 300, "OpenSSL": 300, "allocations": 10, "system calls": 4, "futex": 1}
+# measured. futex: on a machine with other things to do, a thread is sometimes put aside while it holds what another one
+# wants (an allocator's lock, a queue); a lock per command shows by hundreds in the 5,000 commands of such a row.
+SLACK = {"instructions": 300, "OpenSSL": 300, "allocations": 10, "system calls": 4, "futex": 25}
 
 
 def figures(row, like_recorded):
