@@ -1,7 +1,9 @@
 #include "backend/backend_connection.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <charconv>
 
 #include "base/bytes.h"
 
@@ -147,7 +149,8 @@ Task<TaggedReply> BackendConnection::authenticate(std::string mechanism, std::st
 }
 
 std::string BackendConnection::next_tag() {
-  return "m" + std::to_string(++tags_);
+  std::array<char, 24> tag{'m'};
+  return {tag.data(), std::to_chars(tag.data() + 1, tag.data() + tag.size(), ++tags_).ptr};
 }
 
 void BackendConnection::send(const std::string& tag, std::string_view octets, Completion& completion) {

@@ -16,24 +16,31 @@ class Fifo {
   const T& front() const { return items_[taken_]; }
   T& back() { return items_.back(); }
 
-  void push(T item) {
+  void push(T&& item) { emplace() = std::move(item); }
+
+  // A new one at the end.
+  T& emplace() {
     // Instead of growing, unless more would be moved than was taken.
     if (items_.size() == items_.capacity() && taken_ > size()) {
       items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(taken_));
       taken_ = 0;
     }
-    items_.push_back(std::move(item));
+    return items_.emplace_back();
   }
 
   // The front.
   T take() {
-    T item = std::move(items_[taken_++]);
-    if (empty()) {
-      items_.clear();
-      taken_ = 0;
-      if (items_.capacity() > kKept) items_.shrink_to_fit();
-    }
+    T item;
+    take(item);
     return item;
+  }
+  // The same, in the place of `to`.
+  void take(T& to) {
+    to = std::move(items_[taken_++]);
+    if (!empty()) return;
+    items_.clear();
+    taken_ = 0;
+    if (items_.capacity() > kKept) items_.shrink_to_fit();
   }
 
  private:

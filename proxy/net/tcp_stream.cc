@@ -283,7 +283,13 @@ void TcpStream::wrote() {
 void TcpStream::write_all(std::initializer_list<std::string_view> pieces) {
   if (lost() || aborted_) return;
   auto& out = output();
-  for (const auto piece : pieces) out.append(piece);
+  size_t size = out.size();
+  for (const auto piece : pieces) size += piece.size();
+  size_t at = out.size();
+  out.resize_and_overwrite(size, [&](char* octets, size_t) {
+    for (const auto piece : pieces) at += piece.copy(octets + at, piece.size());
+    return at;
+  });
   wrote();
 }
 

@@ -21,6 +21,10 @@ bool changes_what_follows(Verb verb) {
          verb == Verb::kIdle;
 }
 
+size_t octets_of(const Entry& entry) {
+  return entry.command.text.size() + entry.text.size();
+}
+
 }  // namespace
 
 ClientReader::ClientReader(Listener& listener, wire::CommandLimits limits)
@@ -39,8 +43,8 @@ void ClientReader::set_trace(ProtocolTrace* trace) {
 }
 
 void ClientReader::take(Entry& entry) {
-  entry = entries_.take();
-  queued_octets_ -= entry.command.text.size() + entry.line.size();
+  entries_.take(entry);
+  queued_octets_ -= octets_of(entry);
   if (entry.by_number) --queued_by_number_;
   feed_if_room();
 }
@@ -107,53 +111,57 @@ void ClientReader::consume(std::string_view& octets) {
 void ClientReader::consume_line(std::string_view& octets) {
   const auto event = parser_.next_line(octets);
   if (event == CommandParser::Event::kNeedMore) return;
-  Entry entry;
+  auto& entry = entries_.emplace();
   if (event == CommandParser::Event::kTooLong) {
     entry.kind = Entry::Kind::kTooLong;
-    entry.problem = "Line too long";
+    entry.text = "Line too long";
     mode_ = Mode::kDead;
   } else {
     entry.kind = Entry::Kind::kLine;
-    entry.line = parser_.line();
+    entry.text = parser_.line();
     mode_ = Mode::kHeld;
   }
-  push(std::move(entry));
+  added(entry);
 }
 
 void ClientReader::on_event(CommandParser::Event event) {
   using Event = CommandParser::Event;
-  Entry entry;
   switch (event) {
     case Event::kNeedMore:
       return;
     case Event::kContinue:
       listener_.on_literal_wanted();
       return;
-    case Event::kCommand:
-      entry.command = parser_.take();
+    case Event::kCommand: {
       if (uploading_) {
         uploading_ = false;
-        push_upload({UploadPart::Kind::kTail, std::move(entry.command.text)});
+        push_upload({UploadPart::Kind::kTail, parser_.take().text});
         return;
       }
+      auto& entry = entries_.emplace();
       entry.kind = Entry::Kind::kCommand;
+      parser_.take(entry.command);
       if (changes_what_follows(entry.command.verb)) mode_ = Mode::kHeld;
-      break;
-    case Event::kLiteralStart:
-      entry.literal_size = parser_.literal_size();
-      entry.literal_waits = parser_.literal_waits();
-      entry.literal8 = parser_.literal8();
-      entry.command = parser_.take();
+      added(entry);
+      return;
+    }
+    case Event::kLiteralStart: {
+      upload_touched_ = false;
       if (uploading_) {
-        upload_touched_ = false;
-        push_upload({UploadPart::Kind::kLiteral, std::move(entry.command.text), entry.literal_size,
-                     entry.literal_waits, entry.literal8});
+        push_upload({UploadPart::Kind::kLiteral, parser_.take().text, parser_.literal_size(),
+                     parser_.literal_waits(), parser_.literal8()});
         return;
       }
       uploading_ = true;
-      upload_touched_ = false;
+      auto& entry = entries_.emplace();
       entry.kind = Entry::Kind::kUpload;
-      break;
+      entry.literal_size = parser_.literal_size();
+      entry.literal_waits = parser_.literal_waits();
+      entry.literal8 = parser_.literal8();
+      parser_.take(entry.command);
+      added(entry);
+      return;
+    }
     case Event::kLiteralData: {
       upload_touched_ = true;
       const auto data = parser_.data();
@@ -170,35 +178,40 @@ void ClientReader::on_event(CommandParser::Event event) {
     case Event::kLiteralEnd:
       push_upload({UploadPart::Kind::kLiteralEnd, {}});
       return;
-    case Event::kBad:
+    case Event::kBad: {
       if (uploading_) {
         uploading_ = false;
         push_upload({UploadPart::Kind::kBad, parser_.problem()});
         return;
       }
+      auto& entry = entries_.emplace();
       entry.kind = Entry::Kind::kBad;
       entry.command.tag = parser_.tag();
-      entry.problem = parser_.problem();
-      break;
-    case Event::kTooLong:
+      entry.text = parser_.problem();
+      added(entry);
+      return;
+    }
+    case Event::kTooLong: {
       if (uploading_) push_upload({UploadPart::Kind::kBad, parser_.problem()});
+      auto& entry = entries_.emplace();
       entry.kind = Entry::Kind::kTooLong;
       if (!uploading_) {  // else the upload's end is what is answered
         entry.command.tag = parser_.tag();
-        entry.problem = parser_.problem();
+        entry.text = parser_.problem();
       }
       mode_ = Mode::kDead;
-      break;
+      added(entry);
+      return;
+    }
   }
-  push(std::move(entry));
 }
 
-void ClientReader::push(Entry&& entry) {
-  queued_octets_ += entry.command.text.size() + entry.line.size();
+// The last one of the queue is complete.
+void ClientReader::added(Entry& entry) {
+  queued_octets_ += octets_of(entry);
   entry.by_number = names_messages_by_number(entry.command);
   if (entry.by_number) ++queued_by_number_;
   entry.told = listener_.told_count();
-  entries_.push(std::move(entry));
   arrivals_.notify_all();
 }
 
@@ -240,7 +253,7 @@ void ClientReader::end() {
   if (end_pushed_ || (!held_.empty() && mode_ != Mode::kDead)) return;
   end_pushed_ = true;
   if (uploading_) push_upload({UploadPart::Kind::kEnd, {}});
-  push({});
+  added(entries_.emplace());
 }
 
 void ClientReader::on_eof() noexcept {

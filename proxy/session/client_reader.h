@@ -30,15 +30,14 @@ struct Entry {
   enum class Kind : uint8_t {
     kCommand,
     kUpload,   // a command with streamed literals has begun: the rest comes by ClientReader::next_upload()
-    kLine,     // after expect_line()
-    kBad,      // command.tag and problem
-    kTooLong,  // problem; nothing more is read
+    kLine,     // after expect_line(): text
+    kBad,      // command.tag; text is the problem
+    kTooLong,  // the same; nothing more is read
     kEnd,      // the client has finished sending
   };
   Kind kind = Kind::kEnd;
   wire::Command command;
-  std::string line;
-  std::string problem;
+  std::string text;
   uint64_t literal_size = 0;
   bool literal_waits = false;
   bool literal8 = false;
@@ -136,7 +135,7 @@ class ClientReader final : public net::StreamHandler {
   void consume(std::string_view& octets);
   void consume_line(std::string_view& octets);
   void on_event(wire::CommandParser::Event event);
-  void push(Entry&& entry);
+  void added(Entry& entry);
   void push_upload(UploadPart part);
   void feed_if_room();
   void feed_held();

@@ -317,12 +317,12 @@ Task<bool> ClientSession::next(Entry& entry) {
         if (end_reason_.empty()) end_reason_ = "closed by the client";
         co_return false;
       case Entry::Kind::kTooLong:
-        if (!entry.problem.empty())
-          writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.problem);
+        if (!entry.text.empty())
+          writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.text);
         say_bye("Your command is too long");
         co_return false;
       case Entry::Kind::kBad:
-        writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.problem);
+        writer_.tagged(entry.command.tag.empty() ? "*" : entry.command.tag, "BAD " + entry.text);
         co_await wait_for_room();
         break;
       case Entry::Kind::kCommand:

@@ -67,7 +67,7 @@ Task<bool> ClientSession::sasl_line(std::string& line, std::string_view challeng
   while (reader_.empty() && !stopping_) co_await reader_.arrivals().wait();
   if (stopping_ || reader_.front().kind != Entry::Kind::kLine) co_return false;  // next() deals with it
   Entry entry = reader_.take();
-  line = std::move(entry.line);
+  line = std::move(entry.text);
   co_return true;
 }
 

@@ -38,7 +38,7 @@ Task<> SharedSession::idle(const Entry& entry) {
   const Entry line = reader.take();
   // What stands behind DONE is read first: it may hold EXPUNGE back.
   reader.expect_commands();
-  answer(entry.command, is_done(line.line) ? "OK IDLE completed" : "BAD IDLE ends with DONE");
+  answer(entry.command, is_done(line.text) ? "OK IDLE completed" : "BAD IDLE ends with DONE");
 }
 
 }  // namespace imapmux::session

@@ -302,11 +302,20 @@ CommandParser::Event CommandParser::next_line(std::string_view& input) {
 
 Command CommandParser::take() {
   Command command;
-  command.tag = tag_;
-  command.verb = verb_;
-  command.text = std::exchange(text_, {});
-  command.arguments_at = arguments_at_;
+  take(command);
   return command;
+}
+
+void CommandParser::take(Command& to) {
+  if (finished_) {
+    to.tag = std::move(tag_);
+  } else {
+    to.tag = tag_;  // which may be needed for what is wrong with the rest
+  }
+  to.verb = verb_;
+  to.text = std::move(text_);
+  text_.clear();
+  to.arguments_at = arguments_at_;
 }
 
 uint64_t CommandParser::literal_size() const {

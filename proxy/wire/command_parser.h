@@ -55,6 +55,7 @@ class CommandParser {
   Event next(std::string_view& input);
 
   Command take();                      // after kCommand, kLiteralStart
+  void take(Command& to);              // the same, in the place of `to`
   uint64_t literal_size() const;       // after kLiteralStart
   bool literal_waits() const;          // true: the client waits for "+" (or for a tagged NO)
   bool literal8() const;               // it was announced as ~{n}

@@ -35,11 +35,11 @@ class ReaderHarness : private ClientReader::Listener {
         return tag + " upload <" + entry.command.text + "> " +
                head(entry.literal_size, entry.literal_waits, entry.literal8) + "\n" + take_parts();
       case Kind::kLine:
-        return "line <" + entry.line + ">\n";
+        return "line <" + entry.text + ">\n";
       case Kind::kBad:
-        return tag + " bad: " + entry.problem + "\n";
+        return tag + " bad: " + entry.text + "\n";
       case Kind::kTooLong:
-        return tag + " too long: " + entry.problem + "\n";
+        return tag + " too long: " + entry.text + "\n";
       case Kind::kEnd:
         return "end\n";
     }
