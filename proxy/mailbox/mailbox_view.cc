@@ -71,7 +71,7 @@ MailboxView::Messages MailboxView::messages(const wire::SequenceSet& numbers, co
 
 bool MailboxView::any_ghost(const wire::SequenceSet& numbers, uint32_t told) const {
   if (ghosts_.empty()) return false;
-  return std::any_of(numbers.ranges().begin(), numbers.ranges().end(), [&](wire::SequenceSet::Range range) {
+  return std::ranges::any_of(numbers.ranges(), [&](wire::SequenceSet::Range range) {
     const auto [first, last] = ordered(range, told);
     return ghosts_before(last + 1) > ghosts_before(first);
   });

@@ -42,7 +42,7 @@ void SharedMailbox::tell_flags_asked() {
 SequenceSet SharedMailbox::take_flags_asked(base::IntrusiveList<FlagsAsked>& taken) {
   SequenceSet all;
   flags_asked_.for_each([&](FlagsAsked& asked) {
-    const auto& wanted = asked.uids.ranges();
+    const auto wanted = asked.uids.ranges();
     if (all.ranges().size() + wanted.size() > kMostRanges) all = all.resolved(table_.last_uid());
     if (all.ranges().size() + wanted.size() > kMostRanges) return;
     for (const auto range : wanted) all.add_range(range.first, range.last);

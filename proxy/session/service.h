@@ -24,6 +24,7 @@
 #include "session/client_counts.h"
 #include "session/inheritance.h"
 #include "session/relay_keeper.h"
+#include "wire/fetch_items.h"
 
 namespace imapmux::session {
 
@@ -171,6 +172,8 @@ class Host : public mailbox::Workplace, public RelayKeeper {
   virtual void bury(Seat seat) = 0;
   // Another process takes over, and this account is or will soon be its.
   virtual bool has_given_up(std::string_view backend, std::string_view login_name) const = 0;
+
+  wire::FetchItemsMemory fetch_items;
 
  protected:
   ~Host() = default;

@@ -281,7 +281,7 @@ SharedSession::Prepared SharedSession::prepare(const wire::Command& command, Rel
 SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, const wire::Command& command,
                                                    Relayed& relayed) const {
   const auto atom = reader.atom().value_or("");
-  const auto set = SequenceSet::parse(atom);
+  auto set = SequenceSet::parse(atom);
   if (!set || !reader.space()) return {{}, "BAD A sequence set is missing"};
   if (by_uid(command.verb)) {
     relayed.uids = uids_meant(*set, command.verb);
@@ -290,7 +290,7 @@ SharedSession::Prepared SharedSession::prepare_set(wire::TokenReader& reader, co
   }
   auto messages = view.messages(*set, mailbox_->table(), relayed.told);
   if (messages.invalid) return {{}, std::string(kOutOfRange)};
-  relayed.numbers = *set;
+  relayed.numbers = *std::move(set);
   relayed.uids = std::move(messages.uids);
   if (relayed.uids.empty()) return {{}, std::string(kAllGone)};
   return {relayed.uids.to_string(), {}};
@@ -300,7 +300,8 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   auto reader = command.reader();
   auto set = prepare_set(reader, command, relayed);
   if (set.answer) return set;
-  auto items = wire::parse_fetch_items(reader.rest(), read_only ? wire::Seen::kNever : wire::Seen::kAsAsked);
+  const auto* items =
+      client_.host().fetch_items.parse(reader.rest(), read_only ? wire::Seen::kNever : wire::Seen::kAsAsked);
   if (!items) return {{}, "BAD Unknown FETCH item"};
   relayed.wants_uid = items->uid || by_uid(command.verb);
   relayed.renames_body = items->renames_body;

@@ -13,6 +13,7 @@ namespace {
 
 using base::equals_ignore_case;
 
+constexpr size_t kMostRemembered = 160;  // octets of a list
 constexpr std::string_view kWholeFrom0 = "<0.2147483647>";
 
 struct Item {
@@ -202,6 +203,17 @@ std::optional<FetchItems> parse_fetch_items(std::string_view text, Seen seen) {
   if (found.sets_seen && !found.flags) found.items += " FLAGS";
   found.items += ')';
   return found;
+}
+
+const FetchItems* FetchItemsMemory::parse(std::string_view text, Seen seen) {
+  auto& known = known_[std::hash<std::string_view>{}(text) % known_.size()];
+  if (!text.empty() && known.text == text && known.seen == seen) return &known.items;
+  auto items = parse_fetch_items(text, seen);
+  if (!items) return nullptr;
+  known.items = *std::move(items);
+  known.seen = seen;
+  known.text = text.size() <= kMostRemembered ? text : std::string_view();
+  return &known.items;
 }
 
 }  // namespace imapmux::wire

@@ -9,6 +9,7 @@
 // is refused; nobody sends such.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -37,5 +38,21 @@ struct FetchItems {
 // FAST and FULL are expanded. Nothing if it is malformed or an item is unknown; so are modifiers
 // (CHANGEDSINCE).
 std::optional<FetchItems> parse_fetch_items(std::string_view text, Seen seen);
+
+// The same, remembering what was asked for lately: clients ask for the same again and again. One per worker,
+// on its thread, in some 10 KB at most.
+class FetchItemsMemory {
+ public:
+  // nullptr if it is malformed. Valid until the next call.
+  const FetchItems* parse(std::string_view text, Seen seen);
+
+ private:
+  struct Known {
+    std::string text;  // empty: nothing
+    Seen seen = Seen::kAsAsked;
+    FetchItems items;
+  };
+  std::array<Known, 32> known_;  // by a hash of the text
+};
 
 }  // namespace imapmux::wire

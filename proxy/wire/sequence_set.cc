@@ -56,7 +56,7 @@ bool for_each_range(std::string_view text, Visit visit) {
 
 std::optional<SequenceSet> SequenceSet::parse(std::string_view text) {
   SequenceSet set;
-  if (!for_each_range(text, [&](Range range) { set.ranges_.push_back(range); })) return std::nullopt;
+  if (!for_each_range(text, [&](Range range) { set.push(range); })) return std::nullopt;
   return set;
 }
 
@@ -71,23 +71,34 @@ uint32_t SequenceSet::largest_in(std::string_view text) {
 }
 
 void SequenceSet::add(uint32_t number) {
-  if (!ranges_.empty() && number != kStar) {
-    Range& back = ranges_.back();
-    if (back.first != kStar && back.first <= back.last && back.last == number - 1) {
-      back.last = number;
+  if (!empty() && number != kStar) {
+    Range& last = back();
+    if (last.first != kStar && last.first <= last.last && last.last == number - 1) {
+      last.last = number;
       return;
     }
   }
-  ranges_.push_back({number, number});
+  push({number, number});
+}
+
+void SequenceSet::push(Range range) {
+  if (empty()) {
+    only_ = range;
+    has_only_ = true;
+    return;
+  }
+  if (has_only_) several_.push_back(only_);
+  has_only_ = false;
+  several_.push_back(range);
 }
 
 void SequenceSet::add_range(uint32_t first, uint32_t last) {
-  ranges_.push_back({first, last});
+  push({first, last});
 }
 
 bool SequenceSet::contains(uint32_t number, uint32_t star) const {
   if (number == 0) return false;
-  return std::any_of(ranges_.begin(), ranges_.end(), [&](Range range) {
+  return std::ranges::any_of(ranges(), [&](Range range) {
     if (stands_for_nothing(range, star)) return false;
     const auto [low, high] = ordered(range, star);
     return low <= number && number <= high;
@@ -96,8 +107,8 @@ bool SequenceSet::contains(uint32_t number, uint32_t star) const {
 
 SequenceSet SequenceSet::resolved(uint32_t star) const {
   std::vector<Range> sorted;
-  sorted.reserve(ranges_.size());
-  for (const Range range : ranges_) {
+  sorted.reserve(ranges().size());
+  for (const Range range : ranges()) {
     if (stands_for_nothing(range, star)) continue;
     const auto [low, high] = ordered(range, star);
     sorted.push_back({low, high});
@@ -105,10 +116,10 @@ SequenceSet SequenceSet::resolved(uint32_t star) const {
   std::sort(sorted.begin(), sorted.end(), [](Range a, Range b) { return a.first < b.first; });
   SequenceSet merged;
   for (const Range range : sorted) {
-    if (!merged.empty() && range.first - 1 <= merged.ranges_.back().last) {
-      merged.ranges_.back().last = std::max(merged.ranges_.back().last, range.last);
+    if (!merged.empty() && range.first - 1 <= merged.back().last) {
+      merged.back().last = std::max(merged.back().last, range.last);
     } else {
-      merged.ranges_.push_back(range);
+      merged.push(range);
     }
   }
   return merged;
@@ -116,13 +127,13 @@ SequenceSet SequenceSet::resolved(uint32_t star) const {
 
 uint32_t SequenceSet::max(uint32_t star) const {
   uint32_t largest = 0;
-  for (const Range range : ranges_) largest = std::max(largest, ordered(range, star).second);
+  for (const Range range : ranges()) largest = std::max(largest, ordered(range, star).second);
   return largest;
 }
 
 std::string SequenceSet::to_string() const {
   std::string out;
-  for (const Range range : ranges_) {
+  for (const Range range : ranges()) {
     if (!out.empty()) out += ',';
     append_member(out, range.first);
     if (range.last == range.first) continue;

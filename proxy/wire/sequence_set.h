@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,8 +29,11 @@ class SequenceSet {
 
   void add(uint32_t number);  // extends the last range where it continues it
   void add_range(uint32_t first, uint32_t last);
-  const std::vector<Range>& ranges() const { return ranges_; }
-  bool empty() const { return ranges_.empty(); }
+  // Valid as long as the set is what it is.
+  std::span<const Range> ranges() const {
+    return has_only_ ? std::span<const Range>(&only_, 1) : std::span<const Range>(several_);
+  }
+  bool empty() const { return !has_only_ && several_.empty(); }
   // `star` is what "*" means now; 0 in an empty mailbox, where a range with "*" holds nothing. Reversed
   // ranges mean the same as ordered ones (RFC 3501, 9: seq-range).
   bool contains(uint32_t number, uint32_t star) const;
@@ -40,7 +44,13 @@ class SequenceSet {
   std::string to_string() const;
 
  private:
-  std::vector<Range> ranges_;
+  void push(Range range);
+  Range& back() { return has_only_ ? only_ : several_.back(); }
+
+  // Nearly all sets that clients name are of one range, which needs no memory elsewhere.
+  bool has_only_ = false;
+  Range only_{};
+  std::vector<Range> several_;
 };
 
 }  // namespace imapmux::wire

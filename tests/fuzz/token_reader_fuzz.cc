@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "fuzz/split_input.h"
 #include "wire/fetch_items.h"
 #include "wire/mailbox_name.h"
@@ -101,7 +103,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   parse_search(text.view(), SearchForm::kSort);
   parse_search(text.view(), SearchForm::kThread);
   if (const auto set = SequenceSet::parse(text.view())) {
-    expect(SequenceSet::parse(set->to_string())->ranges() == set->ranges());
+    const auto again = SequenceSet::parse(set->to_string());
+    expect(std::ranges::equal(again->ranges(), set->ranges()));
   }
   const std::string canonical = canonical_mailbox_name(text.view(), 0);
   expect(canonical_mailbox_name(canonical, 0) == canonical);

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+#include <string>
+#include <vector>
+
 #include "unit/wire/every_split.h"
 
 namespace imapmux::wire {
@@ -213,6 +217,34 @@ TEST(FetchItems, TakesAnyGarbage) {
     }
   }
   EXPECT_GT(fine, 500U);
+}
+
+// Whatever it was asked before.
+TEST(FetchItems, RememberedAreWhatTheyWouldBe) {
+  std::vector<std::string> texts = {"FLAGS",        "flags", "RFC822", "(RFC822 BODY[])",
+                                    "(BODY[] UID)", "(",     "",       "ALL"};
+  std::string fields;
+  for (int i = 0; i < 60; ++i) {
+    fields += (i == 0 ? "X-" : " X-") + std::to_string(i);
+    texts.push_back("(UID BODY[HEADER.FIELDS (" + fields + ")])");  // of any length
+  }
+  FetchItemsMemory memory;
+  std::mt19937 random(7);
+  for (int i = 0; i < 5'000; ++i) {
+    const auto& text = texts[random() % texts.size()];
+    const auto seen = random() % 2 == 0 ? Seen::kAsAsked : Seen::kNever;
+    const auto expected = parse_fetch_items(text, seen);
+    const auto* found = memory.parse(text, seen);
+    ASSERT_EQ(found != nullptr, expected.has_value()) << text;
+    if (!found) continue;
+    EXPECT_EQ(found->items, expected->items);
+    EXPECT_EQ(found->uid, expected->uid);
+    EXPECT_EQ(found->flags, expected->flags);
+    EXPECT_EQ(found->only_flags, expected->only_flags);
+    EXPECT_EQ(found->sets_seen, expected->sets_seen);
+    EXPECT_EQ(found->renames_body, expected->renames_body);
+    EXPECT_EQ(found->renamed_from_0, expected->renamed_from_0);
+  }
 }
 
 }  // namespace
