@@ -168,20 +168,33 @@ ResponseParser::Event ResponseParser::read_line(std::string_view& input) {
     buffer_ += text;
     text = buffer_;
   }
-  // The CR is not counted: it must not matter whether the line end came in one piece.
-  if (text.size() > line_at_) text = without_end(text);
-  if (too_long(text.size())) return broken("the response is too long");
-  if (end == std::string_view::npos) return Event::kNeedMore;
-  return on_line(text);
-}
-
-// `text` is the whole response, or the whole text behind a streamed literal, up to the end of the current
-// line.
-ResponseParser::Event ResponseParser::on_line(std::string_view text) {
-  const auto literal = literal_head_at_end(text.substr(line_at_));
-  if (literal && (in_text_ || takes_literals(text))) return on_literal(text, *literal);
+  for (;;) {
+    // The CR is not counted: it must not matter whether the line end came in one piece.
+    if (text.size() > line_at_) text = without_end(text);
+    if (too_long(text.size())) return broken("the response is too long");
+    if (end == std::string_view::npos) return Event::kNeedMore;
+    // `text` is the whole response, or the whole text behind a streamed literal, up to the end of a line.
+    const auto literal = literal_head_at_end(text.substr(line_at_));
+    if (!literal || !(in_text_ || takes_literals(text))) break;
+    if (!takes_in(text, *literal, input)) return on_literal(text, *literal);
+  }
   while (text.size() > line_at_ && text.back() == ' ') text.remove_suffix(1);
   return hand_out(text, false);
+}
+
+// A literal that lies in the chunk as a whole, and the line behind it, too, is read where it lies. `text`
+// becomes what is read then.
+bool ResponseParser::takes_in(std::string_view& text, const LiteralHead& head, std::string_view& input) {
+  const bool in_chunk = buffer_.empty() && text.data() + text.size() + 2 == input.data();  // behind CRLF
+  if (!in_chunk || head.overflow || head.size > limits_.max_inline) return false;
+  const size_t octets_at = text.size() + 2;
+  const auto size = static_cast<size_t>(head.size);
+  const size_t end = input.find('\n', size);  // nowhere if there is less
+  if (end == std::string_view::npos || too_long(octets_at + size)) return false;
+  text = std::string_view(text.data(), octets_at + end);
+  line_at_ = octets_at + size;
+  input.remove_prefix(end + 1);
+  return true;
 }
 
 // Status responses and continuations end with a text for people, and hold no literal whatever it looks like.

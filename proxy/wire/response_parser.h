@@ -4,8 +4,8 @@
 //
 // Resumable at every octet, without I/O. One per backend connection, on its thread. No allocation per line: a
 // response that arrives whole in one chunk is a view of the chunk, else of the parser's buffer; both are
-// valid until the next call. Literals up to max_inline are part of the response's text; larger ones are
-// streamed.
+// valid until the next call. Literals up to max_inline are part of the response's text, and their octets are
+// not looked at; larger ones are streamed.
 #pragma once
 
 #include <cstdint>
@@ -102,7 +102,7 @@ class ResponseParser {
 
   Event next_event(std::string_view& input);
   Event read_line(std::string_view& input);
-  Event on_line(std::string_view text);
+  bool takes_in(std::string_view& text, const LiteralHead& head, std::string_view& input);
   Event on_literal(std::string_view text, const LiteralHead& head);
   Event hand_out(std::string_view text, bool more);
   Event broken(std::string_view problem);
@@ -122,9 +122,9 @@ class ResponseParser {
   bool more_literal_ = false;
   LiteralHead literal_;        // the streamed one
   uint64_t remaining_ = 0;     // octets of the current literal still to come
-  size_t line_at_ = 0;         // where in buffer_ the current line begins, behind inlined literals
+  size_t line_at_ = 0;         // where in the response the current line begins, behind inlined literals
   size_t earlier_octets_ = 0;  // of the response, given to the caller before
-  std::string buffer_;         // of a response or text that came in several pieces, or with inlined literals
+  std::string buffer_;         // of a response or text that came in several pieces
   Response response_;
   std::string_view data_;
   std::string_view text_;
