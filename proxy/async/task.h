@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "async/frame_memory.h"
 #include "async/scheduler.h"
 
 namespace imapmux::async {
@@ -38,6 +39,9 @@ struct PromiseBase {
   TaskContext* context = nullptr;
   std::coroutine_handle<> continuation;
   std::exception_ptr error;
+
+  static void* operator new(size_t size) { return FrameMemory::take(size); }
+  static void operator delete(void* frame, size_t size) noexcept { FrameMemory::give(frame, size); }
 
   struct FinalAwaiter {
     bool await_ready() noexcept { return false; }
