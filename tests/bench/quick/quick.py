@@ -63,10 +63,10 @@ def environment():
             **dict(line.split() for line in versions.splitlines())}
 
 
-def selected(patterns):
-    """Settings, each with those of its works whose "setting: work" contains one of the patterns."""
+def selected(patterns, factor):
+    """Settings, each with those of its works whose "setting: work" contains one of the patterns, done `factor` times."""
     for setting in work.SETTINGS:
-        works = [one for one in setting.works
+        works = [work.Work(one.name, one.function, factor * one.times, one.warming) for one in setting.works
                  if not patterns or any(pattern.lower() in f"{setting.name}: {one.name}".lower() for pattern in patterns)]
         if works:
             yield setting, works
@@ -79,9 +79,11 @@ def arguments():
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--against", type=pathlib.Path, metavar="BINARY",
                        help="compare with this imapmux, measured just before, instead of what is recorded")
+    known.add_argument("--just-work", action="store_true", help="compare with nothing: another program watches")
     known.add_argument("--record", action="store_true", help=f"write {RECORDS.name} anew: the commit says why")
     parser.add_argument("--only", action="append", metavar="TEXT",
                         help='rows whose name contains this, as "unrestricted:" or ": NOOP"; may be repeated')
+    parser.add_argument("--times", type=int, default=1, metavar="N", help="do all N times as often")
     parser.add_argument("--functions", type=int, metavar="N", help="show the N costliest functions of each row")
     parser.add_argument("--profiles", type=pathlib.Path, metavar="DIR",
                         help="keep callgrind's output there, a file per row, for callgrind_annotate --inclusive=yes")
@@ -118,7 +120,7 @@ def main():
     options = arguments()
     if options.profiles:
         options.profiles.mkdir(parents=True, exist_ok=True)
-    chosen = list(selected(options.only))
+    chosen = list(selected(options.only, options.times))
     if not chosen:
         raise SystemExit("no row has such a name")
     known, here = records.load(RECORDS), environment()
@@ -127,15 +129,16 @@ def main():
     begin = time.monotonic()
     counts = measure(options.binary, chosen, options, options.profiles)
     rows = rows_of(counts)
+    # The judgement comes first: of a long output, CI shows the beginning.
+    status = 0 if options.just_work or options.record else judge(rows, known, here)
     print(table(rows, known["rows"]))
     if options.functions:
         print(functions(counts, options.functions))
     print(f"{len(rows)} pieces of work in {time.monotonic() - begin:.0f} s")
-    if not options.record:
-        return judge(rows, known, here)
-    records.save(RECORDS, here, {**known["rows"], **rows} if options.only else rows)
-    print(f"recorded in {RECORDS.relative_to(HERE.parents[2])}; the commit says why the figures changed")
-    return 0
+    if options.record:
+        records.save(RECORDS, here, {**known["rows"], **rows} if options.only else rows)
+        print(f"recorded in {RECORDS.relative_to(HERE.parents[2])}; the commit says why the figures changed")
+    return status
 
 
 def judge(rows, known, here):
@@ -148,12 +151,13 @@ def judge(rows, known, here):
         return SKIPPED
     verdict = records.compare(rows, known["rows"], then.get("processor has AVX2") == here["processor has AVX2"])
     if verdict.better:
-        print("\nBETTER than before; record it (script/bench --quick --record), or the next regression goes unseen:")
+        print("BETTER than before; record it (script/bench --quick --record), or the next regression goes unseen:")
         print("\n".join(verdict.better))
     if verdict.worse:
-        print("\nWORSE than before:")
+        print("WORSE than before:")
         print("\n".join(verdict.worse))
-        print("If it has to be so: script/bench --quick --record, and the reason in the commit.")
+        print("Functions that have changed lack their profile: script/profile makes it anew.\n"
+              "If it has to be so: script/bench --quick --record, and the reason in the commit.")
     return 1 if verdict.worse else 0
 
 
