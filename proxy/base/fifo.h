@@ -34,9 +34,10 @@ class Fifo {
     take(item);
     return item;
   }
-  // The same, in the place of `to`.
+  // The same, in the place of `to`; what that held is freed, not left behind in the queue.
   void take(T& to) {
-    to = std::move(items_[taken_++]);
+    T item = std::move(items_[taken_++]);
+    to = std::move(item);
     if (!empty()) return;
     items_.clear();
     taken_ = 0;

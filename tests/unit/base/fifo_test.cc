@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <random>
+#include <utility>
 
 namespace imapmux::base {
 namespace {
@@ -54,6 +55,36 @@ TEST(Fifo, DoesNotGrowWithWhatHasPassed) {
   EXPECT_LE(most, 10);
   (void)fifo.take();
   EXPECT_EQ(Counted::alive, 0);
+}
+
+// Octets of those that are alive.
+struct Weighed {
+  static inline size_t all = 0;
+  size_t mine = 0;
+  Weighed() = default;
+  explicit Weighed(size_t octets) : mine(octets) { all += octets; }
+  Weighed(Weighed&& other) noexcept : mine(std::exchange(other.mine, 0)) {}
+  // As strings do: what was here goes to the other one.
+  Weighed& operator=(Weighed&& other) noexcept {
+    std::swap(mine, other.mine);
+    return *this;
+  }
+  ~Weighed() { all -= mine; }
+};
+
+// Who takes into the same place again and again has the last one there, and the queue has it no more.
+TEST(Fifo, KeepsNothingOfWhatItHasGiven) {
+  Fifo<Weighed> fifo;
+  Weighed place;
+  for (int i = 0; i < 200; ++i) fifo.push(Weighed(1));  // a large block
+  size_t most = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    while (fifo.size() > 2) fifo.take(place);
+    fifo.push(Weighed(1000));
+    fifo.take(place);
+    most = std::max(most, Weighed::all);
+  }
+  EXPECT_LE(most, 4'200U);
 }
 
 }  // namespace
