@@ -300,8 +300,9 @@ SharedSession::Prepared SharedSession::prepare_fetch(const wire::Command& comman
   auto reader = command.reader();
   auto set = prepare_set(reader, command, relayed);
   if (set.answer) return set;
-  const auto* items =
-      client_.host().fetch_items.parse(reader.rest(), read_only ? wire::Seen::kNever : wire::Seen::kAsAsked);
+  const auto seen = read_only ? wire::Seen::kNever : wire::Seen::kAsAsked;
+  wire::FetchItems unusual;
+  const auto* items = client_.host().fetch_items.parse(reader.rest(), seen, unusual);
   if (!items) return {{}, "BAD Unknown FETCH item"};
   relayed.wants_uid = items->uid || by_uid(command.verb);
   relayed.renames_body = items->renames_body;

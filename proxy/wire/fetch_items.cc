@@ -205,14 +205,19 @@ std::optional<FetchItems> parse_fetch_items(std::string_view text, Seen seen) {
   return found;
 }
 
-const FetchItems* FetchItemsMemory::parse(std::string_view text, Seen seen) {
+const FetchItems* FetchItemsMemory::parse(std::string_view text, Seen seen, FetchItems& own) {
   auto& known = known_[std::hash<std::string_view>{}(text) % known_.size()];
   if (!text.empty() && known.text == text && known.seen == seen) return &known.items;
   auto items = parse_fetch_items(text, seen);
   if (!items) return nullptr;
+  if (text.size() > kMostRemembered || items->items.size() > 2 * kMostRemembered) {
+    own = *std::move(items);
+    return &own;
+  }
+  known.text.clear();
   known.items = *std::move(items);
   known.seen = seen;
-  known.text = text.size() <= kMostRemembered ? text : std::string_view();
+  known.text = text;
   return &known.items;
 }
 

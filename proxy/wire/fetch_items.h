@@ -40,11 +40,11 @@ struct FetchItems {
 std::optional<FetchItems> parse_fetch_items(std::string_view text, Seen seen);
 
 // The same, remembering what was asked for lately: clients ask for the same again and again. One per worker,
-// on its thread, in some 10 KB at most.
+// on its thread, in some 20 KB at most.
 class FetchItemsMemory {
  public:
-  // nullptr if it is malformed. Valid until the next call.
-  const FetchItems* parse(std::string_view text, Seen seen);
+  // nullptr if it is malformed. Valid until the next call; what is too long to be remembered is in `own`.
+  const FetchItems* parse(std::string_view text, Seen seen, FetchItems& own);
 
  private:
   struct Known {

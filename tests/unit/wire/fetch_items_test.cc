@@ -234,7 +234,8 @@ TEST(FetchItems, RememberedAreWhatTheyWouldBe) {
     const auto& text = texts[random() % texts.size()];
     const auto seen = random() % 2 == 0 ? Seen::kAsAsked : Seen::kNever;
     const auto expected = parse_fetch_items(text, seen);
-    const auto* found = memory.parse(text, seen);
+    FetchItems own;
+    const auto* found = memory.parse(text, seen, own);
     ASSERT_EQ(found != nullptr, expected.has_value()) << text;
     if (!found) continue;
     EXPECT_EQ(found->items, expected->items);
@@ -245,6 +246,18 @@ TEST(FetchItems, RememberedAreWhatTheyWouldBe) {
     EXPECT_EQ(found->renames_body, expected->renames_body);
     EXPECT_EQ(found->renamed_from_0, expected->renamed_from_0);
   }
+}
+
+// A list of 64 KB becomes one of megabytes.
+TEST(FetchItems, LongListsAreNotKept) {
+  std::string text = "(BODY[]";
+  for (int i = 0; i < 8'000; ++i) text += " RFC822";
+  text += ")";
+  FetchItemsMemory memory;
+  FetchItems own;
+  EXPECT_EQ(memory.parse(text, Seen::kNever, own), &own);
+  EXPECT_EQ(own.items, parse_fetch_items(text, Seen::kNever)->items);
+  EXPECT_NE(memory.parse("FLAGS", Seen::kNever, own), &own);
 }
 
 }  // namespace
