@@ -100,7 +100,11 @@ class Comparison(unittest.TestCase):
         self.worse(changed("allocations", by=1))
 
     def test_a_futex_call_now_and_then(self):
-        self.assertTrue(any("futex" in line for line in verdict(changed("calls", "futex", 0.1)).worse))
+        recorded = {"times": 5000, "instructions": {}, "calls": {}, "allocations": 0}
+        for calls, worse in (0, []), (20, []), (30, ["futex"]), (500, ["futex"]):
+            now = {**recorded, "calls": {"futex": calls / 5000}}
+            found = records.compare({"NOOP": now}, {"NOOP": recorded}).worse
+            self.assertEqual(worse, [line.split()[1] for line in found])
 
     def test_small_figures(self):
         before = {"times": 50, "instructions": {"imapmux": 1.0}, "calls": {"read": 0.01}, "allocations": 0}
