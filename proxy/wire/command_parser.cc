@@ -115,7 +115,7 @@ void CommandParser::begin_anew() {
   line_at_ = 0;
   verb_ = Verb::kUnknown;
   arguments_at_ = 0;
-  text_ = {};
+  if (!text_.empty()) base::wipe(text_);  // a line that came in pieces may have been a password
   line_ = {};
 }
 

@@ -112,7 +112,7 @@ ResponseParser::Event ResponseParser::next(std::string_view& input) {
     const Event event = next_event(input);
     if (event != Event::kNeedMore) return event;
   }
-  if (buffer_.empty() && buffer_.capacity() > 0) buffer_ = {};  // an idle connection holds none
+  if (buffer_.empty()) base::release(buffer_);  // an idle connection holds none
   return Event::kNeedMore;
 }
 
@@ -175,7 +175,9 @@ ResponseParser::Event ResponseParser::read_line(std::string_view& input) {
     if (end == std::string_view::npos) return Event::kNeedMore;
     // `text` is the whole response, or the whole text behind a streamed literal, up to the end of a line.
     const auto literal = literal_head_at_end(text.substr(line_at_));
-    if (!literal || !(in_text_ || takes_literals(text))) break;
+    if (!literal) break;
+    if (line_at_ == 0) takes_literals_ = in_text_ || takes_literals(text);
+    if (!takes_literals_) break;
     if (!takes_in(text, *literal, input)) return on_literal(text, *literal);
   }
   while (text.size() > line_at_ && text.back() == ' ') text.remove_suffix(1);

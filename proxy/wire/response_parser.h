@@ -120,11 +120,12 @@ class ResponseParser {
   bool handed_out_ = false;  // the buffer's content was given to the caller: forgotten by the next call
   bool in_text_ = false;     // behind a streamed literal
   bool more_literal_ = false;
-  LiteralHead literal_;        // the streamed one
-  uint64_t remaining_ = 0;     // octets of the current literal still to come
-  size_t line_at_ = 0;         // where in the response the current line begins, behind inlined literals
-  size_t earlier_octets_ = 0;  // of the response, given to the caller before
-  std::string buffer_;         // of a response or text that came in several pieces
+  bool takes_literals_ = false;  // the response whose first line ended with what looks like one
+  LiteralHead literal_;          // the streamed one
+  uint64_t remaining_ = 0;       // octets of the current literal still to come
+  size_t line_at_ = 0;           // where in the response the current line begins, behind inlined literals
+  size_t earlier_octets_ = 0;    // of the response, given to the caller before
+  std::string buffer_;           // of a response or text that came in several pieces
   Response response_;
   std::string_view data_;
   std::string_view text_;

@@ -11,7 +11,7 @@
 
 namespace imapmux::wire {
 
-class SequenceSet {
+class SequenceSet {  // what one is that was moved from is not said
  public:
   static constexpr uint32_t kStar = 0;  // "*": no number is 0
   struct Range {
