@@ -380,6 +380,7 @@ void SharedSession::conclude(Relayed& relayed, TaggedReply reply) {
   client_.writer().tagged(tag, reply);
   client_.answered(verb, begun_at);
   hold_back_if_slow();
+  free_spare();
   progress_.notify_all();
 }
 

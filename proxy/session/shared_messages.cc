@@ -12,7 +12,9 @@ using async::Task;
 using wire::SequenceSet;
 using wire::Verb;
 
-constexpr size_t kMostInFlight = 256;
+// A far server is asked for so many messages per round trip: mbsync asks for all at once.
+constexpr size_t kMostInFlight = 1024;
+constexpr size_t kMostSpare = 64;
 constexpr std::string_view kOutOfRange = "BAD There is no message of that number";
 
 bool is_fetch(Verb verb) {
@@ -62,6 +64,13 @@ void SharedSession::ask_silently_if_alone(Prepared& prepared, Relayed& relayed) 
 
 void SharedSession::drop(Relayed& relayed) {
   spare_.splice(spare_.begin(), in_flight_, relayed.self);
+}
+
+// Behind many commands at once. Nobody looks at these any more: what was dropped last, at which somebody may,
+// is the first of those that stay.
+void SharedSession::free_spare() {
+  if (in_flight_.empty() && again_.empty() && spare_.size() > kMostSpare)
+    spare_.erase(std::next(spare_.begin(), kMostSpare), spare_.end());
 }
 
 // A view may have been told of a message before its UID was known, if the backend showed it in an answer.

@@ -190,6 +190,7 @@ class SharedSession final : public AfterLogin, private mailbox::Viewer, private 
   Relayed& new_relayed(const Entry& entry);
   void ask_silently_if_alone(Prepared& prepared, Relayed& relayed) const;
   void drop(Relayed& relayed);
+  void free_spare();
 
   // shared_flags.cc
   bool may_ask_together(const Relayed& relayed) const;
